@@ -1,0 +1,1 @@
+"""The `amber` command: composition root. The only place that reads the clock, prints and exits."""

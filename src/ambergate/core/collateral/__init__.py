@@ -1,0 +1,1 @@
+"""Intel's statements about platforms (endorsements) as types. Parsed here, believed only after `verify`."""

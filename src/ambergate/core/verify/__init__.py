@@ -1,0 +1,16 @@
+"""Is this evidence genuine? Numbered steps up to a trust anchor, at a stated instant."""
+
+from ambergate.core.verify.anchors import TrustAnchor
+from ambergate.core.verify.verdict import CheckRecord, CollateralDigests, TcbStatus, VerifiedQuote, Window
+from ambergate.core.verify.verifier import Verifier, verify_quote
+
+__all__ = [
+    "CheckRecord",
+    "CollateralDigests",
+    "TcbStatus",
+    "TrustAnchor",
+    "VerifiedQuote",
+    "Verifier",
+    "Window",
+    "verify_quote",
+]
