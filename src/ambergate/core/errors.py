@@ -42,7 +42,13 @@ class AmberError(Exception):
     CODE: ClassVar[str] = "error"
 
     def __init__(
-        self, message: str, *, code: str | None = None, seen: object = None, wanted: object = None, hint: str | None = None
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        seen: object = None,
+        wanted: object = None,
+        hint: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -53,7 +59,13 @@ class AmberError(Exception):
 
     def as_dict(self) -> dict[str, object]:
         """The error as JSON-ready members; absent parts are left out."""
-        parts = {"code": self.code, "message": self.message, "seen": self.seen, "wanted": self.wanted, "hint": self.hint}
+        parts = {
+            "code": self.code,
+            "message": self.message,
+            "seen": self.seen,
+            "wanted": self.wanted,
+            "hint": self.hint,
+        }
         return {name: part for name, part in parts.items() if part is not None}
 
 

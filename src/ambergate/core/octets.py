@@ -88,7 +88,11 @@ class Cursor:
         end = self._position + size
         if end > len(self._data):
             message = f"{self._what} ends inside {field}"
-            raise self._error(message, seen=f"{self.remaining} bytes left", wanted=f"{size} bytes at offset {self._position}")
+            raise self._error(
+                message,
+                seen=f"{self.remaining} bytes left",
+                wanted=f"{size} bytes at offset {self._position}",
+            )
         piece = self._data[self._position : end]
         self._position = end
         return piece
@@ -105,4 +109,6 @@ class Cursor:
         """
         if self.remaining:
             message = f"{self._what} is followed by bytes that belong to nothing"
-            raise self._error(message, seen=f"{self.remaining} bytes after offset {self._position}", wanted="none")
+            raise self._error(
+                message, seen=f"{self.remaining} bytes after offset {self._position}", wanted="none"
+            )

@@ -43,7 +43,9 @@ class Collateral:
             size = len(getattr(self, field.name))
             if size > MAX_DOCUMENT:
                 raise MalformedCollateral(
-                    f"the collateral's {field.name} is too long", seen=f"{size} characters", wanted=f"at most {MAX_DOCUMENT}"
+                    f"the collateral's {field.name} is too long",
+                    seen=f"{size} characters",
+                    wanted=f"at most {MAX_DOCUMENT}",
                 )
 
     @classmethod
@@ -54,17 +56,25 @@ class Collateral:
             MalformedCollateral: not a JSON object with these members as strings.
         """
         if len(text) > MAX_BUNDLE:
-            raise MalformedCollateral("the collateral is too long", seen=f"{len(text)} bytes", wanted=f"at most {MAX_BUNDLE}")
+            raise MalformedCollateral(
+                "the collateral is too long", seen=f"{len(text)} bytes", wanted=f"at most {MAX_BUNDLE}"
+            )
         try:
             members = json.loads(text)
         except (ValueError, RecursionError) as exc:
-            raise MalformedCollateral("the collateral is not JSON", seen=str(exc), wanted="a JSON object") from exc
+            raise MalformedCollateral(
+                "the collateral is not JSON", seen=str(exc), wanted="a JSON object"
+            ) from exc
         if not isinstance(members, dict):
-            raise MalformedCollateral("the collateral is not a JSON object", seen=type(members).__name__, wanted="object")
+            raise MalformedCollateral(
+                "the collateral is not a JSON object", seen=type(members).__name__, wanted="object"
+            )
         names = [field.name for field in fields(cls)]
         wrong = [name for name in names if not isinstance(members.get(name), str)]
         if wrong:
-            raise MalformedCollateral("the collateral lacks members", seen=f"no text in {', '.join(wrong)}", wanted=", ".join(names))
+            raise MalformedCollateral(
+                "the collateral lacks members", seen=f"no text in {', '.join(wrong)}", wanted=", ".join(names)
+            )
         return cls(**{name: members[name] for name in names})
 
     def to_json(self) -> str:
