@@ -1,0 +1,206 @@
+"""TCB info and QE identity as Intel writes them: the signature covers the exact text.
+
+Shapes: Intel PCS API v4, "Get TCB Info" (version 3), API v3 for version 2, and "Get Quoting Enclave Identity".
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from ambergate.core.collateral.tcb_info import TcbStatus
+from ambergate.simulator.period import Period, iso
+
+if TYPE_CHECKING:
+    from ambergate.core.collateral.pck import PckExtension
+    from ambergate.core.measurements import Attributes, Fmspc, PceId
+    from ambergate.simulator.cpu import EnclaveIdentity
+
+EVALUATION_DATA_NUMBER: Final = 17  # tcbEvaluationDataNumber; any number the two documents share will do
+NEWEST: Final = datetime(2025, 5, 14, tzinfo=UTC)
+OLDER: Final = datetime(2023, 8, 9, tzinfo=UTC)
+OLDEST: Final = datetime(2021, 11, 10, tzinfo=UTC)
+
+# Which part of the platform a component stands for; Intel names the first ones on server platforms.
+_COMPONENT_LABELS: Final[tuple[dict[str, str], ...]] = (
+    {"category": "BIOS", "type": "Early Microcode Update"},
+    {"category": "OS/VMM", "type": "SGX Late Microcode Update"},
+    {"category": "OS/VMM", "type": "TXT SINIT"},
+    {"category": "BIOS"},
+)
+
+# The mask of Intel's QE identity: all flags but MODE64BIT, nothing of XFRM.
+_QE_ATTRIBUTES_MASK: Final = bytes.fromhex("fbffffffffffffff0000000000000000")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcbLevel:
+    """One row of a TCB info: platforms at least this new have this status."""
+
+    components: tuple[int, ...]
+    pce_svn: int
+    status: TcbStatus
+    date: datetime
+    advisories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcbInfo:
+    """What the root's holder says of all platforms of one FMSPC."""
+
+    fmspc: Fmspc
+    pce_id: PceId
+    levels: tuple[TcbLevel, ...]
+    period: Period
+    version: int = 3
+    id: str = "SGX"
+    evaluation_data_number: int = EVALUATION_DATA_NUMBER
+
+    def text(self) -> str:
+        """The document without its signature, in Intel's order of members and without white space."""
+        members: dict[str, object] = {} if self.version == 2 else {"id": self.id}
+        members |= {
+            "version": self.version,
+            "issueDate": iso(self.period.start),
+            "nextUpdate": iso(self.period.end),
+            "fmspc": self.fmspc.hex(),
+            "pceId": self.pce_id.hex(),
+            "tcbType": 0,
+            "tcbEvaluationDataNumber": self.evaluation_data_number,
+            "tcbLevels": [self._level(level) for level in self.levels],
+        }
+        return _compact(members)
+
+    def _level(self, level: TcbLevel) -> dict[str, object]:
+        tcb = _components_v2(level) if self.version == 2 else _components_v3(level)
+        row: dict[str, object] = {"tcb": tcb, "tcbDate": iso(level.date), "tcbStatus": level.status.value}
+        return row | ({"advisoryIDs": list(level.advisories)} if level.advisories else {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QeLevel:
+    """One row of a QE identity: quoting enclaves at least this new have this status."""
+
+    isv_svn: int
+    status: TcbStatus
+    date: datetime
+    advisories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QeIdentity:
+    """What the root's holder says of its quoting enclave."""
+
+    enclave: EnclaveIdentity
+    levels: tuple[QeLevel, ...]
+    period: Period
+    version: int = 2
+    id: str = "QE"
+    evaluation_data_number: int = EVALUATION_DATA_NUMBER
+
+    def text(self) -> str:
+        """The document without its signature, in Intel's order of members and without white space."""
+        members = {
+            "id": self.id,
+            "version": self.version,
+            "issueDate": iso(self.period.start),
+            "nextUpdate": iso(self.period.end),
+            "tcbEvaluationDataNumber": self.evaluation_data_number,
+            "miscselect": self.enclave.misc_select.to_bytes(4, "little").hex().upper(),
+            "miscselectMask": "FFFFFFFF",
+            "attributes": _masked(self.enclave.attributes).hex().upper(),
+            "attributesMask": _QE_ATTRIBUTES_MASK.hex().upper(),
+            "mrsigner": self.enclave.mr_signer.hex().upper(),
+            "isvprodid": self.enclave.isv_prod_id,
+            "tcbLevels": [_qe_level(level) for level in self.levels],
+        }
+        return _compact(members)
+
+
+def platform_levels(platform: PckExtension, status: TcbStatus = TcbStatus.UP_TO_DATE) -> tuple[TcbLevel, ...]:
+    """Levels for the platform's FMSPC under which this very platform has `status`.
+
+    `UpToDate` and the hardening and configuration statuses are published for the newest level; for the out-of-date
+    ones and `Revoked` there is a newer level that this platform does not reach. Older levels follow.
+    """
+    own = TcbLevel(
+        components=platform.components,
+        pce_svn=platform.pce_svn,
+        status=status,
+        date=OLDER if _is_outdated(status) else NEWEST,
+        advisories=ADVISORIES[status],
+    )
+    newer = TcbLevel(
+        components=_shifted(platform.components, 1), pce_svn=platform.pce_svn, status=TcbStatus.UP_TO_DATE, date=NEWEST
+    )
+    older = TcbLevel(
+        components=_shifted(platform.components, -1),
+        pce_svn=platform.pce_svn,
+        status=TcbStatus.OUT_OF_DATE,
+        date=OLDEST,
+        advisories=ADVISORIES[TcbStatus.OUT_OF_DATE],
+    )
+    oldest = TcbLevel(
+        components=(0,) * 16, pce_svn=0, status=TcbStatus.REVOKED, date=OLDEST, advisories=ADVISORIES[TcbStatus.REVOKED]
+    )
+    return ((newer,) if _is_outdated(status) else ()) + (own, older, oldest)
+
+
+def qe_levels(enclave: EnclaveIdentity) -> tuple[QeLevel, ...]:
+    """Levels under which this quoting enclave is up to date, and older ones are not; the first version is revoked."""
+    return (
+        QeLevel(isv_svn=enclave.isv_svn, status=TcbStatus.UP_TO_DATE, date=NEWEST),
+        QeLevel(isv_svn=enclave.isv_svn - 2, status=TcbStatus.OUT_OF_DATE, date=OLDER, advisories=("SIM-SA-10477",)),
+        QeLevel(isv_svn=1, status=TcbStatus.REVOKED, date=OLDEST, advisories=("SIM-SA-10477", "SIM-SA-10219")),
+    )
+
+
+# Advisory ids by status. They name nothing: the simulator has no flaws of its own to publish.
+ADVISORIES: Final[dict[TcbStatus, tuple[str, ...]]] = {
+    TcbStatus.UP_TO_DATE: (),
+    TcbStatus.SW_HARDENING_NEEDED: ("SIM-SA-00334", "SIM-SA-00615"),
+    TcbStatus.CONFIGURATION_NEEDED: ("SIM-SA-00161",),
+    TcbStatus.CONFIGURATION_AND_SW_HARDENING_NEEDED: ("SIM-SA-00161", "SIM-SA-00615"),
+    TcbStatus.OUT_OF_DATE: ("SIM-SA-00828",),
+    TcbStatus.OUT_OF_DATE_CONFIGURATION_NEEDED: ("SIM-SA-00161", "SIM-SA-00828"),
+    TcbStatus.REVOKED: ("SIM-SA-00001",),
+}
+
+
+def _is_outdated(status: TcbStatus) -> bool:
+    return status in (TcbStatus.OUT_OF_DATE, TcbStatus.OUT_OF_DATE_CONFIGURATION_NEEDED, TcbStatus.REVOKED)
+
+
+def _shifted(components: tuple[int, ...], by: int) -> tuple[int, ...]:
+    """The components with the first, the microcode's, `by` newer."""
+    return (components[0] + by, *components[1:])
+
+
+def _components_v3(level: TcbLevel) -> dict[str, object]:
+    labels = _COMPONENT_LABELS + ({},) * (16 - len(_COMPONENT_LABELS))
+    components = [{"svn": svn, **label} for svn, label in zip(level.components, labels, strict=True)]
+    return {"sgxtcbcomponents": components, "pcesvn": level.pce_svn}
+
+
+def _components_v2(level: TcbLevel) -> dict[str, object]:
+    numbered = {f"sgxtcbcomp{place:02}svn": svn for place, svn in enumerate(level.components, start=1)}
+    return {**numbered, "pcesvn": level.pce_svn}
+
+
+def _qe_level(level: QeLevel) -> dict[str, object]:
+    row: dict[str, object] = {
+        "tcb": {"isvsvn": level.isv_svn},
+        "tcbDate": iso(level.date),
+        "tcbStatus": level.status.value,
+    }
+    return row | ({"advisoryIDs": list(level.advisories)} if level.advisories else {})
+
+
+def _masked(attributes: Attributes) -> bytes:
+    return bytes(octet & mask for octet, mask in zip(attributes.value, _QE_ATTRIBUTES_MASK, strict=True))
+
+
+def _compact(members: dict[str, object]) -> str:
+    return json.dumps(members, separators=(",", ":"))

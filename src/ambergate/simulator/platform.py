@@ -1,0 +1,204 @@
+"""One simulated platform: processor, quoting enclave, and the root's holder who vouches for both.
+
+Everything is signed for real, under this platform's own root. Nothing here proves anything about hardware.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+from ambergate.core.collateral.pck import PckExtension
+from ambergate.core.collateral.tcb_info import TcbStatus
+from ambergate.core.errors import SettingsError
+from ambergate.core.measurements import CpuSvn, Fmspc, PceId, PlatformInstanceId, Ppid, ReportData
+from ambergate.core.quote.codec import encode_quote
+from ambergate.simulator.cpu import EnclaveIdentity, Processor
+from ambergate.simulator.documents import QeIdentity, TcbInfo, platform_levels, qe_levels
+from ambergate.simulator.keys import make_key
+from ambergate.simulator.period import PUBLISHED_FOR, Period
+from ambergate.simulator.pki import PCK_CA_NAMES, ROOT_CRL_LIFETIME, Hierarchy, RevocationList, pem_chain
+from ambergate.simulator.publication import Publication
+from ambergate.simulator.quoting import AUTH_DATA_SIZE, QUOTING_ENCLAVE, QuotingEnclave
+from ambergate.simulator.state import PlatformState, read_state, write_atomically, write_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from pathlib import Path
+
+    from ambergate.core.collateral.bundle import Collateral
+
+COLLATERAL_FOLDER: Final = "collateral"
+
+# SVNs as a patched server of 2024 has them; two are above 127, which DER writes in two octets.
+COMPONENTS: Final = (14, 14, 3, 3, 255, 255, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+PCE_SVN: Final = 13
+# Simulated FMSPCs spell "SIM", then three random bytes; Intel's begin with 00.
+_FMSPC_PREFIX: Final = b"SIM"
+_PLATFORM_ID_SIZE: Final = 16  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedPlatform:
+    """A software SGX platform with its own root."""
+
+    state: PlatformState
+
+    @classmethod
+    def create(
+        cls,
+        *,
+        at: datetime,
+        random: Callable[[int], bytes] = secrets.token_bytes,
+        ca: str = "platform",
+    ) -> Self:
+        """A new platform: root, CAs, PCK, TCB signing key, quoting enclave. Takes a few milliseconds.
+
+        Args:
+            at: the instant of making; certificates are valid from 30 days before it, and for years.
+            random: where keys, serials and identifiers come from; same bytes, same keys.
+            ca: which CA certifies the platform: `platform` (several packages) or `processor`.
+
+        Raises:
+            SettingsError: another `ca`.
+        """
+        if ca not in PCK_CA_NAMES:
+            raise SettingsError("there is no such CA", seen=ca, wanted=" or ".join(PCK_CA_NAMES))
+        hardware = _hardware(random, with_instance=ca == "platform")
+        return cls(
+            PlatformState(
+                hardware=hardware,
+                pki=Hierarchy.create(hardware, at=at, random=random),
+                attestation_key=make_key(random),
+                auth_data=random(AUTH_DATA_SIZE),
+                platform_id=random(_PLATFORM_ID_SIZE),
+            )
+        )
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """The platform that `save` kept in this directory.
+
+        Raises:
+            SettingsError: there is none, or its files are unusable.
+        """
+        return cls(read_state(directory))
+
+    def save(self, directory: Path) -> None:
+        """Keep the platform: private keys in `platform/` (0700, files 0600), the root in `root_ca.pem` for all.
+
+        Raises:
+            SettingsError: the directory holds a platform already, or cannot be written.
+        """
+        write_state(self.state, directory)
+
+    def save_collateral(self, directory: Path, *, at: datetime, status: TcbStatus = TcbStatus.UP_TO_DATE) -> Path:
+        """Sign the collateral anew and keep it as `collateral/sgx-<fmspc>-<ca>.json`; returns that path.
+
+        Raises:
+            SettingsError: the directory cannot be written.
+        """
+        path = directory / COLLATERAL_FOLDER / f"sgx-{self.fmspc.hex()}-{self.ca}.json"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, self.collateral(at=at, status=status).to_json())
+        except OSError as exc:
+            raise SettingsError(f"{path} cannot be written", seen=exc.strerror, wanted="a writable directory") from exc
+        return path
+
+    @property
+    def root_pem(self) -> str:
+        """The simulated root's certificate. Whoever takes it for a trust anchor accepts forgeries, by intent."""
+        return self.state.pki.root.pem
+
+    @property
+    def fmspc(self) -> Fmspc:
+        """Which TCB info speaks of this platform."""
+        return self.state.hardware.fmspc
+
+    @property
+    def ca(self) -> str:
+        """Which CA certified the platform: `platform` or `processor`."""
+        return self.state.pki.ca
+
+    @property
+    def processor(self) -> Processor:
+        """The processor."""
+        return Processor(self.state.hardware.cpu_svn)
+
+    @property
+    def quoting_enclave(self) -> QuotingEnclave:
+        """The quoting enclave, certified by this platform's PCK."""
+        pki = self.state.pki
+        return QuotingEnclave(
+            processor=self.processor,
+            identity=QUOTING_ENCLAVE,
+            attestation_key=self.state.attestation_key,
+            certification_key=pki.pck.key,
+            certificates=pem_chain(pki.pck, pki.pck_ca, pki.root),
+            auth_data=self.state.auth_data,
+            platform_id=self.state.platform_id,
+            pce_svn=self.state.hardware.pce_svn,
+        )
+
+    def quote(self, enclave: EnclaveIdentity, report_data: bytes) -> bytes:
+        """A version 3 quote over what the enclave says of itself.
+
+        Args:
+            enclave: who reports.
+            report_data: exactly 64 bytes of the enclave's choice.
+
+        Raises:
+            SettingsError: another number of bytes.
+        """
+        if len(report_data) != ReportData.WIDTH:
+            raise SettingsError(
+                "report data has another length", seen=f"{len(report_data)} bytes", wanted=f"{ReportData.WIDTH} bytes"
+            )
+        report = self.processor.ereport(enclave, ReportData(report_data))
+        return encode_quote(self.quoting_enclave.quote(report))
+
+    def collateral(self, *, at: datetime, status: TcbStatus = TcbStatus.UP_TO_DATE) -> Collateral:
+        """Freshly signed collateral, valid from an hour before `at` to thirty days after it.
+
+        Args:
+            at: the instant of signing.
+            status: what the TCB info shall say of this platform.
+        """
+        return self.publication(at=at, status=status).collateral()
+
+    def publication(self, *, at: datetime, status: TcbStatus = TcbStatus.UP_TO_DATE) -> Publication:
+        """The parts of `collateral`, not yet signed."""
+        pki, hardware = self.state.pki, self.state.hardware
+        month = Period.around(at, after=PUBLISHED_FOR)
+        return Publication(
+            root=pki.root,
+            pck_ca=pki.pck_ca,
+            tcb_signing=pki.tcb_signing,
+            root_crl=RevocationList(issuer=pki.root, period=Period.around(at, after=ROOT_CRL_LIFETIME)),
+            pck_crl=RevocationList(issuer=pki.pck_ca, period=month),
+            tcb_info=TcbInfo(
+                fmspc=hardware.fmspc, pce_id=hardware.pce_id, levels=platform_levels(hardware, status), period=month
+            ),
+            qe_identity=QeIdentity(enclave=QUOTING_ENCLAVE, levels=qe_levels(QUOTING_ENCLAVE), period=month),
+        )
+
+
+def _hardware(random: Callable[[int], bytes], *, with_instance: bool) -> PckExtension:
+    """A server platform. CPUSVN holds the components' octets, as on Intel's platforms."""
+    flag = True if with_instance else None
+    return PckExtension(
+        ppid=Ppid(random(Ppid.WIDTH)),
+        components=COMPONENTS,
+        pce_svn=PCE_SVN,
+        cpu_svn=CpuSvn(bytes(COMPONENTS)),
+        pce_id=PceId(bytes(PceId.WIDTH)),
+        fmspc=Fmspc(_FMSPC_PREFIX + random(Fmspc.WIDTH - len(_FMSPC_PREFIX))),
+        sgx_type=1 if with_instance else 0,
+        platform_instance_id=PlatformInstanceId(random(PlatformInstanceId.WIDTH)) if with_instance else None,
+        dynamic_platform=flag,
+        cached_keys=flag,
+        smt_enabled=flag,
+    )

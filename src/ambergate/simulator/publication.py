@@ -1,0 +1,42 @@
+"""Everything the root's holder publishes about a platform, before it is signed and bundled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ambergate.core.collateral.bundle import Collateral
+from ambergate.simulator.keys import sign_raw
+from ambergate.simulator.pki import Entity, RevocationList, pem_chain
+
+if TYPE_CHECKING:
+    from ambergate.simulator.documents import QeIdentity, TcbInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """The parts of a collateral bundle; replace any of them to publish something else, properly signed."""
+
+    root: Entity
+    pck_ca: Entity
+    tcb_signing: Entity
+    root_crl: RevocationList
+    pck_crl: RevocationList
+    tcb_info: TcbInfo
+    qe_identity: QeIdentity
+
+    def collateral(self) -> Collateral:
+        """The bundle, every part signed by whom this publication names."""
+        tcb_info, qe_identity = self.tcb_info.text(), self.qe_identity.text()
+        signing_chain = pem_chain(self.tcb_signing, self.root)
+        return Collateral(
+            pck_crl_issuer_chain=pem_chain(self.pck_ca, self.root),
+            root_ca_crl=self.root_crl.der().hex(),
+            pck_crl=self.pck_crl.der().hex(),
+            tcb_info_issuer_chain=signing_chain,
+            tcb_info=tcb_info,
+            tcb_info_signature=sign_raw(self.tcb_signing.key, tcb_info.encode()).hex(),
+            qe_identity_issuer_chain=signing_chain,
+            qe_identity=qe_identity,
+            qe_identity_signature=sign_raw(self.tcb_signing.key, qe_identity.encode()).hex(),
+        )
