@@ -1,0 +1,1 @@
+"""What every service needs of HTTP, and nothing of what any one service does."""

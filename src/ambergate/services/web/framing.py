@@ -1,0 +1,111 @@
+"""What surrounds every request: trace id, request id, access log, and the net under unknown errors."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+from typing import TYPE_CHECKING, Final
+
+from ambergate.services.web.problems import internal_error, json_response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_ACCESS = logging.getLogger("ambergate.access")
+_LOG = logging.getLogger("ambergate.web")
+
+# The expression that the clients of this protocol apply to their own request ids. It keeps quotes and control
+# characters out of headers and logs.
+REQUEST_ID: Final = re.compile(rb"[a-zA-Z0-9_ /.-]{1,128}")
+
+
+class Framing:
+    """ASGI middleware around the whole application.
+
+    Response headers `trace-id` and `request-id` are lower case and no value holds a quote, because one
+    deployed client turns the header block into JSON by replacing quotes. The access log names method, path,
+    status and ids; never a header, a query or a body.
+
+    Args:
+        app: what is framed.
+        trace_ids: gives a fresh id for each request.
+    """
+
+    def __init__(self, app: ASGIApp, *, trace_ids: Callable[[], str] = lambda: secrets.token_hex(16)) -> None:
+        self._app = app
+        self._trace_ids = trace_ids
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; nothing but cancellation escapes."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, send, trace_id=self._trace_ids())
+        started = asyncio.get_running_loop().time()
+        try:
+            if exchange.malformed:
+                await _refuse_request_id(scope, receive, exchange)
+            else:
+                await self._app(scope, receive, exchange.send)
+        except Exception:  # noqa: BLE001  # the net: the caller learns nothing of it, the log everything
+            _LOG.exception("unhandled error, trace-id %s", exchange.trace_id)
+            if not exchange.status:
+                await internal_error()(scope, receive, exchange.send)
+        finally:
+            exchange.log(seconds=asyncio.get_running_loop().time() - started)
+
+
+class _Exchange:
+    """One request and what became of it."""
+
+    def __init__(self, scope: Scope, send: Send, *, trace_id: str) -> None:
+        self._scope = scope
+        self._send = send
+        self.trace_id = trace_id
+        given = _request_id(scope)
+        self.malformed = given is not None and not REQUEST_ID.fullmatch(given)
+        self.request_id = None if self.malformed else given
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on; the first one gets our headers."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = message.setdefault("headers", [])
+            headers.append((b"trace-id", self.trace_id.encode()))
+            if self.request_id is not None:
+                headers.append((b"request-id", self.request_id))
+            if not any(name == b"cache-control" for name, _ in headers):
+                headers.append((b"cache-control", b"no-store"))
+        await self._send(message)
+
+    def log(self, *, seconds: float) -> None:
+        """One line. The raw path is used: its percent-escapes cannot forge a second line."""
+        path = self._scope.get("raw_path", b"").decode("ascii", "backslashreplace")
+        _ACCESS.info(
+            "%s %s %d %.1fms trace-id=%s request-id=%s",
+            self._scope["method"],
+            path,
+            self.status,
+            seconds * 1000,
+            self.trace_id,
+            (self.request_id or b"-").decode(),
+        )
+
+
+def _request_id(scope: Scope) -> bytes | None:
+    """The caller's request id; an empty one counts as none, because one client always sends the header."""
+    return next((value for name, value in scope["headers"] if name == b"request-id" and value), None)
+
+
+async def _refuse_request_id(scope: Scope, receive: Receive, exchange: _Exchange) -> None:
+    body = {
+        "error": "the request-id is malformed",
+        "code": "malformed-request",
+        "wanted": REQUEST_ID.pattern.decode(),
+    }
+    await json_response(body, status=400)(scope, receive, exchange.send)

@@ -1,0 +1,124 @@
+"""One table from our errors to HTTP answers; every error body is JSON with an `error` member.
+
+Clients of this protocol read `error`, some `message` (API gateways say that); machines read `code` and the
+rest. Nothing permanent answers 5xx: clients retry 500, 503 and 504.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from starlette.responses import Response
+
+from ambergate.core.errors import (
+    AmberError,
+    Malformed,
+    MalformedCollateral,
+    NotAuthorised,
+    NotGenuine,
+    NotWelcome,
+    Refusal,
+    ReleaseRefused,
+    TimedOut,
+    TokenRejected,
+    TooLarge,
+    Unavailable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from starlette.exceptions import HTTPException
+    from starlette.requests import Request
+
+_LOG = logging.getLogger("ambergate.web")
+
+SLOW_REQUEST: Final = "request-too-slow"  # code of the `Malformed` that a body earns which does not arrive in time
+
+# First match counts, so children stand before their parents. Malformed collateral is never the caller's
+# doing.
+STATUSES: Final[tuple[tuple[type[AmberError], int], ...]] = (
+    (MalformedCollateral, 503),
+    (Malformed, 400),
+    (NotGenuine, 400),
+    (NotWelcome, 400),
+    (TokenRejected, 401),
+    (NotAuthorised, 401),
+    (ReleaseRefused, 403),
+    (TooLarge, 413),
+    (TimedOut, 504),
+    (Unavailable, 503),
+)
+
+
+def json_response(value: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """`value` as JSON, with its length announced."""
+    return Response(
+        msgspec.json.encode(value),
+        status_code=status,
+        headers=dict(headers or {}),
+        media_type="application/json",
+    )
+
+
+def status_of(error: AmberError, statuses: Sequence[tuple[type[AmberError], int]] = STATUSES) -> int:
+    """The HTTP status that stands for this error; 500 for kinds that are our own doing."""
+    if error.code == SLOW_REQUEST:
+        return 408
+    return next((status for kind, status in statuses if isinstance(error, kind)), 500)
+
+
+def text_of(error: AmberError) -> str:
+    """The error in one line, for clients that show nothing but the `error` member."""
+    if isinstance(error, NotGenuine):
+        return f"{error.message} (step {error.step})"
+    if isinstance(error, Refusal) and error.mismatches:
+        return f"{error.message}: {'; '.join(_told(mismatch) for mismatch in error.mismatches)}"
+    return error.message
+
+
+def problem_response(error: AmberError, status: int) -> Response:
+    """The answer to a request that ended in `error`.
+
+    What the caller did is told in full. What is ours (5xx) is told by message and code: paths and addresses
+    of the operator's network stay in the log.
+    """
+    if status == 500:
+        _LOG.error("%s: %s", type(error).__name__, error.as_dict())
+        return internal_error()
+    text = text_of(error)
+    if status > 500:
+        _LOG.warning("%s: %s", type(error).__name__, error.as_dict())
+        return json_response({"error": text, "code": error.code}, status=status)
+    body = {"error": text, **error.as_dict()}
+    del body["message"]
+    headers = {}
+    if status == 401:
+        body["message"] = text  # what the API gateways of this protocol answer with
+    if status in {408, 413}:
+        headers["connection"] = "close"  # the rest of the request was not read
+    return json_response(body, status=status, headers=headers)
+
+
+def internal_error() -> Response:
+    """The answer when the fault is ours and unforeseen: nothing but that."""
+    return json_response({"error": "internal error", "code": "internal"}, status=500)
+
+
+async def http_exception(request: Request, exc: Exception) -> Response:
+    """The framework's own refusals (no such route, method not allowed) in our shape."""
+    http: HTTPException = exc  # type: ignore[assignment]  # registered for this class only
+    words = {404: "there is nothing here", 405: "this method is not allowed here"}
+    body = {
+        "error": words.get(http.status_code, http.detail),
+        "code": f"http-{http.status_code}",
+        "seen": request.method,
+    }
+    return json_response(body, status=http.status_code, headers=http.headers)
+
+
+def _told(mismatch: Mapping[str, str]) -> str:
+    rule, seen, wanted = (mismatch.get(part, "") for part in ("rule", "seen", "wanted"))
+    return f"{rule}: seen {seen}, wanted {wanted}"
