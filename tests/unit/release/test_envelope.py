@@ -52,9 +52,7 @@ def test_the_bytes_are_those_of_the_specification(workload_key: rsa.RSAPrivateKe
 
 
 @pytest.mark.parametrize("position", [0, 4, 8, 11, 12, 23, 24, 40, 55, 71])
-def test_any_changed_byte_of_the_wrapped_key_is_refused(
-    workload_key: rsa.RSAPrivateKey, position: int
-) -> None:
+def test_any_changed_byte_of_the_wrapped_key_is_refused(workload_key: rsa.RSAPrivateKey, position: int) -> None:
     envelope = sealed(workload_key)
     changed = bytearray(envelope.wrapped_key)
     changed[position] ^= 1
@@ -118,9 +116,7 @@ def test_limits_on_the_secret(workload_key: rsa.RSAPrivateKey) -> None:
         open_sealed(workload_key, b"\0" * (MAX_SECRET_SIZE + 41), b"")
 
 
-@pytest.mark.parametrize(
-    ("swk", "nonce"), [(b"s" * 31, NONCE), (b"s" * 33, NONCE), (SWK, b"n" * 11), (SWK, b"n" * 16)]
-)
+@pytest.mark.parametrize(("swk", "nonce"), [(b"s" * 31, NONCE), (b"s" * 33, NONCE), (SWK, b"n" * 11), (SWK, b"n" * 16)])
 def test_swk_and_nonce_have_exact_lengths(workload_key: rsa.RSAPrivateKey, swk: bytes, nonce: bytes) -> None:
     with pytest.raises(ValueError, match="envelope takes"):
         seal(b"secret", workload_key.public_key(), swk=swk, nonce=nonce)
@@ -149,9 +145,9 @@ def test_held_key_byte_orders(workload_key: rsa.RSAPrivateKey) -> None:
     modulus = workload_key.public_key().public_numbers().n
     sgx = encode_held_key(workload_key.public_key(), tee="SGX")
     assert sgx == bytes.fromhex("01000100") + modulus.to_bytes(384, "little")
-    assert encode_held_key(workload_key.public_key(), tee="TDX") == bytes.fromhex(
-        "01000100"
-    ) + modulus.to_bytes(384, "big")
+    assert encode_held_key(workload_key.public_key(), tee="TDX") == bytes.fromhex("01000100") + modulus.to_bytes(
+        384, "big"
+    )
     assert encode_held_key(workload_key.public_key()) == sgx
 
 

@@ -83,9 +83,7 @@ def seal(secret: bytes, workload_key: RSAPublicKey, *, swk: bytes, nonce: bytes)
         message = "an empty secret cannot be sealed"
         raise ValueError(message)
     if len(secret) > MAX_SECRET_SIZE:
-        raise TooLarge(
-            "the secret is too long to seal", seen=f"{len(secret)} bytes", wanted=f"<= {MAX_SECRET_SIZE}"
-        )
+        raise TooLarge("the secret is too long to seal", seen=f"{len(secret)} bytes", wanted=f"<= {MAX_SECRET_SIZE}")
     body = AESGCM(swk).encrypt(nonce, secret, None)
     header = _HEADER.pack(NONCE_SIZE, TAG_SIZE, len(body))
     return Envelope(wrapped_key=header + nonce + body, wrapped_swk=workload_key.encrypt(swk, _oaep()))
@@ -108,9 +106,7 @@ def open_sealed(private_key: RSAPrivateKey, wrapped_key: bytes, wrapped_swk: byt
     try:
         swk = private_key.decrypt(wrapped_swk, _oaep())
     except ValueError as exc:
-        raise _unopened(
-            "the wrapped SWK does not decrypt under this key", hint="was it made for another key?"
-        ) from exc
+        raise _unopened("the wrapped SWK does not decrypt under this key", hint="was it made for another key?") from exc
     if len(swk) != SWK_SIZE:
         raise _unopened("the SWK has another length", seen=f"{len(swk)} bytes", wanted=f"{SWK_SIZE} bytes")
     try:
@@ -158,9 +154,7 @@ def decode_held_key(held: bytes, *, tee: Tee = "SGX") -> RSAPublicKey:
         wanted = f"4 bytes of exponent and {shortest} to {longest} of modulus"
         raise _unreadable("the held data is no RSA public key", seen=f"{len(held)} bytes", wanted=wanted)
     if exponent not in _EXPONENT_BYTES:
-        raise _weak(
-            "the public exponent is not accepted", seen=exponent.hex(), wanted="65537, in either byte order"
-        )
+        raise _weak("the public exponent is not accepted", seen=exponent.hex(), wanted="65537, in either byte order")
     number = int.from_bytes(modulus, _BYTE_ORDER[tee])
     _refuse_weak_modulus(number)
     return RSAPublicNumbers(EXPONENT, number).public_key()
@@ -176,9 +170,7 @@ def _split(wrapped_key: bytes) -> tuple[bytes, bytes]:
             wanted=f"<= {overhead + MAX_SECRET_SIZE}",
         )
     if len(wrapped_key) <= overhead:
-        raise _unopened(
-            "the wrapped key is too short", seen=f"{len(wrapped_key)} bytes", wanted=f"> {overhead}"
-        )
+        raise _unopened("the wrapped key is too short", seen=f"{len(wrapped_key)} bytes", wanted=f"> {overhead}")
     lengths = _HEADER.unpack_from(wrapped_key)
     wanted = (NONCE_SIZE, TAG_SIZE, len(wrapped_key) - _HEADER.size - NONCE_SIZE)
     if lengths != wanted:
@@ -223,9 +215,7 @@ def _oaep() -> OAEP:
     return OAEP(mgf=MGF1(algorithm=SHA256()), algorithm=SHA256(), label=None)
 
 
-def _unopened(
-    message: str, *, seen: object = None, wanted: object = None, hint: str | None = None
-) -> Malformed:
+def _unopened(message: str, *, seen: object = None, wanted: object = None, hint: str | None = None) -> Malformed:
     return Malformed(message, code="malformed-envelope", seen=seen, wanted=wanted, hint=hint)
 
 
