@@ -31,6 +31,9 @@ _COMPONENT_LABELS: Final[tuple[dict[str, str], ...]] = (
     {"category": "BIOS"},
 )
 
+# Intel's TDX module: signer and attributes are zero. Only documents of id TDX have it.
+_TDX_MODULE: Final = {"mrsigner": "00" * 48, "attributes": "00" * 8, "attributesMask": "FF" * 8}
+
 # The mask of Intel's QE identity: all flags but MODE64BIT, nothing of XFRM.
 _QE_ATTRIBUTES_MASK: Final = bytes.fromhex("fbffffffffffffff0000000000000000")
 
@@ -69,12 +72,14 @@ class TcbInfo:
             "pceId": self.pce_id.hex(),
             "tcbType": 0,
             "tcbEvaluationDataNumber": self.evaluation_data_number,
-            "tcbLevels": [self._level(level) for level in self.levels],
         }
+        members |= {"tdxModule": _TDX_MODULE} if self.id == "TDX" else {}
+        members |= {"tcbLevels": [self._level(level) for level in self.levels]}
         return _compact(members)
 
     def _level(self, level: TcbLevel) -> dict[str, object]:
         tcb = _components_v2(level) if self.version == 2 else _components_v3(level)
+        tcb |= {"tdxtcbcomponents": [{"svn": 0}] * 16} if self.id == "TDX" else {}
         row: dict[str, object] = {"tcb": tcb, "tcbDate": iso(level.date), "tcbStatus": level.status.value}
         return row | ({"advisoryIDs": list(level.advisories)} if level.advisories else {})
 

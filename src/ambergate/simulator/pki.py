@@ -71,13 +71,13 @@ class Entity:
 
     def issue(self, template: Template, key: ec.EllipticCurvePrivateKey) -> Entity:
         """A certificate for `key`, signed by this entity, whether or not it is a CA: forging is the point."""
-        certificate = _sign(template, key, issuer=self.certificate, signer=self.key)
+        certificate = sign_certificate(template, key, issuer=self.certificate, signer=self.key)
         return Entity(certificate=certificate, key=key)
 
 
 def self_signed(template: Template, key: ec.EllipticCurvePrivateKey) -> Entity:
     """A root: issuer and subject are one."""
-    return Entity(certificate=_sign(template, key, issuer=None, signer=key), key=key)
+    return Entity(certificate=sign_certificate(template, key, issuer=None, signer=key), key=key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,13 +191,14 @@ def pem_chain(*entities: Entity) -> str:
     return "".join(entity.pem for entity in entities)
 
 
-def _sign(
+def sign_certificate(
     template: Template,
     key: ec.EllipticCurvePrivateKey,
     *,
     issuer: x509.Certificate | None,
     signer: ec.EllipticCurvePrivateKey,
 ) -> x509.Certificate:
+    """A certificate for `key`, signed by `signer` in the name of `issuer` (of itself when None), true or not."""
     subject = _distinguished_name(template.name)
     subject_key = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     authority_key = (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from ambergate.core.collateral.pck import PckExtension
@@ -26,9 +27,9 @@ from ambergate.simulator.state import PlatformState, read_state, write_atomicall
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
-    from pathlib import Path
 
     from ambergate.core.collateral.bundle import Collateral
+    from ambergate.core.quote.report import EnclaveReport
 
 COLLATERAL_FOLDER: Final = "collateral"
 
@@ -100,7 +101,7 @@ class SimulatedPlatform:
         Raises:
             SettingsError: the directory cannot be written.
         """
-        path = directory / COLLATERAL_FOLDER / f"sgx-{self.fmspc.hex()}-{self.ca}.json"
+        path = directory / self.collateral_path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, self.collateral(at=at, status=status).to_json())
@@ -122,6 +123,11 @@ class SimulatedPlatform:
     def ca(self) -> str:
         """Which CA certified the platform: `platform` or `processor`."""
         return self.state.pki.ca
+
+    @property
+    def collateral_path(self) -> Path:
+        """Where `save_collateral` keeps the bundle, below its directory."""
+        return Path(COLLATERAL_FOLDER, f"sgx-{self.fmspc.hex()}-{self.ca}.json")
 
     @property
     def processor(self) -> Processor:
@@ -153,12 +159,19 @@ class SimulatedPlatform:
         Raises:
             SettingsError: another number of bytes.
         """
+        return encode_quote(self.quoting_enclave.quote(self.report(enclave, report_data)))
+
+    def report(self, enclave: EnclaveIdentity, report_data: bytes) -> EnclaveReport:
+        """The processor's report of the enclave, not yet quoted.
+
+        Raises:
+            SettingsError: `report_data` is not 64 bytes.
+        """
         if len(report_data) != ReportData.WIDTH:
             raise SettingsError(
                 "report data has another length", seen=f"{len(report_data)} bytes", wanted=f"{ReportData.WIDTH} bytes"
             )
-        report = self.processor.ereport(enclave, ReportData(report_data))
-        return encode_quote(self.quoting_enclave.quote(report))
+        return self.processor.ereport(enclave, ReportData(report_data))
 
     def collateral(self, *, at: datetime, status: TcbStatus = TcbStatus.UP_TO_DATE) -> Collateral:
         """Freshly signed collateral, valid from an hour before `at` to thirty days after it.
@@ -177,6 +190,7 @@ class SimulatedPlatform:
             root=pki.root,
             pck_ca=pki.pck_ca,
             tcb_signing=pki.tcb_signing,
+            qe_signing=pki.tcb_signing,
             root_crl=RevocationList(issuer=pki.root, period=Period.around(at, after=ROOT_CRL_LIFETIME)),
             pck_crl=RevocationList(issuer=pki.pck_ca, period=month),
             tcb_info=TcbInfo(

@@ -20,6 +20,7 @@ class Publication:
     root: Entity
     pck_ca: Entity
     tcb_signing: Entity
+    qe_signing: Entity  # Intel uses one certificate for both kinds of document
     root_crl: RevocationList
     pck_crl: RevocationList
     tcb_info: TcbInfo
@@ -28,15 +29,14 @@ class Publication:
     def collateral(self) -> Collateral:
         """The bundle, every part signed by whom this publication names."""
         tcb_info, qe_identity = self.tcb_info.text(), self.qe_identity.text()
-        signing_chain = pem_chain(self.tcb_signing, self.root)
         return Collateral(
             pck_crl_issuer_chain=pem_chain(self.pck_ca, self.root),
             root_ca_crl=self.root_crl.der().hex(),
             pck_crl=self.pck_crl.der().hex(),
-            tcb_info_issuer_chain=signing_chain,
+            tcb_info_issuer_chain=pem_chain(self.tcb_signing, self.root),
             tcb_info=tcb_info,
             tcb_info_signature=sign_raw(self.tcb_signing.key, tcb_info.encode()).hex(),
-            qe_identity_issuer_chain=signing_chain,
+            qe_identity_issuer_chain=pem_chain(self.qe_signing, self.root),
             qe_identity=qe_identity,
-            qe_identity_signature=sign_raw(self.tcb_signing.key, qe_identity.encode()).hex(),
+            qe_identity_signature=sign_raw(self.qe_signing.key, qe_identity.encode()).hex(),
         )

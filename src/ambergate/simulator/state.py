@@ -70,10 +70,10 @@ def write_state(state: PlatformState, directory: Path) -> None:
         staging = Path(tempfile.mkdtemp(prefix=f".{FOLDER}-", dir=directory))  # 0700 from the start
         try:
             _write_parts(state, staging)
+            write_atomically(directory / ROOT, state.pki.root.pem)
             staging.rename(directory / FOLDER)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-        write_atomically(directory / ROOT, state.pki.root.pem)
     except OSError as exc:
         raise SettingsError(f"{directory} cannot be written", seen=exc.strerror, wanted="a writable directory") from exc
 
