@@ -53,15 +53,19 @@ def _key_replaced(scene: Scene, quote: Quote) -> Quote:
     return sign_quote(replace(quote, attestation_key=public_octets(key)), key)
 
 
-def _recertified(scene: Scene, quote: Quote, **wrong: bytes) -> Quote:
-    """The quoting enclave's report names what it should not, and the PCK has signed it so."""
-    report = replace(quote.qe_report, report_data=binding(**wrong))
+def _recertified(scene: Scene, quote: Quote, attestation_key: bytes) -> Quote:
+    """The quoting enclave's report names this key, and the PCK has signed it so."""
+    report = replace(quote.qe_report, report_data=binding(attestation_key, quote.qe_auth_data))
     return replace(quote, qe_report=report, qe_report_signature=scene.platform.quoting_enclave.certify(report))
 
 
 def _off_curve(scene: Scene, quote: Quote) -> Quote:
-    bound = _recertified(scene, quote, attestation_key=_NOT_ON_THE_CURVE, auth_data=quote.qe_auth_data)
-    return replace(bound, attestation_key=_NOT_ON_THE_CURVE)
+    return replace(_recertified(scene, quote, _NOT_ON_THE_CURVE), attestation_key=_NOT_ON_THE_CURVE)
+
+
+def _debug_bit_cleared(scene: Scene, _: Quote) -> Quote:
+    debug = replace(scene, enclave=replace(scene.enclave, debug=True)).quote()
+    return replace(debug, body=replace(debug.body, attributes=replace(scene.enclave, debug=False).attributes))
 
 
 _FORMAT: Final[tuple[Fault, ...]] = (
@@ -135,9 +139,7 @@ _QUOTING_ENCLAVE: Final[tuple[Fault, ...]] = (
         "qe-report-hash-wrong",
         "7.2.attestation_key_binding",
         "The quoting enclave's report, properly certified, names another attestation key.",
-        lambda scene, quote: _recertified(
-            scene, quote, attestation_key=public_octets(scene.key()), auth_data=quote.qe_auth_data
-        ),
+        lambda scene, quote: _recertified(scene, quote, public_octets(scene.key())),
     ),
     fault(
         "qe-miscselect",
@@ -206,7 +208,7 @@ _SIGNATURE: Final[tuple[Fault, ...]] = (
         "debug-bit-cleared",
         "8.1.quote_signature",
         "A debug enclave's quote had its debug bit cleared after signing.",
-        lambda scene, _: _debug_bit_cleared(scene),
+        _debug_bit_cleared,
     ),
     in_quote(
         "header-tampered",
@@ -215,11 +217,6 @@ _SIGNATURE: Final[tuple[Fault, ...]] = (
         lambda _, quote: replace(quote, header=replace(quote.header, user_data=bytes(20))),
     ),
 )
-
-
-def _debug_bit_cleared(scene: Scene) -> Quote:
-    debug = replace(scene, enclave=replace(scene.enclave, debug=True)).quote()
-    return replace(debug, body=replace(debug.body, attributes=replace(scene.enclave, debug=False).attributes))
 
 
 FAULTS: Final[tuple[Fault, ...]] = (*_FORMAT, *_QUOTING_ENCLAVE, *_SIGNATURE)
