@@ -1,0 +1,58 @@
+"""The key broker's HTTP bodies, as Intel's Key Broker Service has them. Unknown members are refused."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+import msgspec
+
+from ambergate.core.errors import Malformed
+
+if TYPE_CHECKING:
+    from ambergate.core.release.envelope import Envelope
+
+# Any version: the original's sample configuration names a key whose id is of version 3. uuid.UUID() alone would
+# also read braces, URNs and digits without hyphens, giving one key many URLs.
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
+
+
+class TransferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /kbs/v1/keys/{id}/transfer`, passport mode."""
+
+    attestation_token: str
+
+
+class TransferResponse(msgspec.Struct, frozen=True):
+    """The sealed secret, both members standard base64 with padding. Nothing may be added: clients refuse more."""
+
+    wrapped_key: str
+    wrapped_swk: str
+
+    @classmethod
+    def of(cls, envelope: Envelope) -> TransferResponse:
+        """The envelope on the wire."""
+        return cls(
+            wrapped_key=b64encode(envelope.wrapped_key).decode(), wrapped_swk=b64encode(envelope.wrapped_swk).decode()
+        )
+
+
+class Version(msgspec.Struct, frozen=True):
+    """`GET /kbs/v1/version`."""
+
+    name: str
+    version: str
+
+
+def parse_key_id(text: str) -> UUID:
+    """A key's id in its one spelling: hyphenated, of any version, in either case.
+
+    Raises:
+        Malformed: (`malformed-key-id`) anything else.
+    """
+    if not _UUID.fullmatch(text):
+        wanted = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx, hexadecimal"
+        raise Malformed("this is no key id", code="malformed-key-id", seen=repr(text[:64]), wanted=wanted)
+    return UUID(text)
