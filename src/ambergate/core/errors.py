@@ -111,7 +111,7 @@ class NotGenuine(AmberError):
 
     CODE = "not-genuine"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each part of an error has its name
         self,
         message: str,
         *,

@@ -109,6 +109,4 @@ class Cursor:
         """
         if self.remaining:
             message = f"{self._what} is followed by bytes that belong to nothing"
-            raise self._error(
-                message, seen=f"{self.remaining} bytes after offset {self._position}", wanted="none"
-            )
+            raise self._error(message, seen=f"{self.remaining} bytes after offset {self._position}", wanted="none")

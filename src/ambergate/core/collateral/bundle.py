@@ -62,9 +62,7 @@ class Collateral:
         try:
             members = json.loads(text)
         except (ValueError, RecursionError) as exc:
-            raise MalformedCollateral(
-                "the collateral is not JSON", seen=str(exc), wanted="a JSON object"
-            ) from exc
+            raise MalformedCollateral("the collateral is not JSON", seen=str(exc), wanted="a JSON object") from exc
         if not isinstance(members, dict):
             raise MalformedCollateral(
                 "the collateral is not a JSON object", seen=type(members).__name__, wanted="object"

@@ -6,10 +6,22 @@ Source: Intel "SGX PCK Certificate and CRL Profile Specification", section 1.3.5
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ambergate.core.collateral import der
+from ambergate.core.errors import MalformedCollateral
+from ambergate.core.measurements import CpuSvn, Fmspc, PceId, PlatformInstanceId, Ppid
 
 if TYPE_CHECKING:
-    from ambergate.core.measurements import CpuSvn, Fmspc, PceId, PlatformInstanceId, Ppid
+    from collections.abc import Mapping
+
+# Content octets of 1.2.840.113741.1.13.1, the arc that every entry of the extension extends by its number.
+_ARC: Final = bytes.fromhex("2a864886f84d010d01")
+_PPID, _TCB, _PCE_ID, _FMSPC, _SGX_TYPE, _INSTANCE, _CONFIGURATION = range(1, 8)
+_COMPONENTS: Final = 16
+_PCE_SVN: Final = 17
+_CPU_SVN: Final = 18
+MAX_EXTENSION: Final = 2048  # bytes; Intel's are about 450 to 570
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,3 +39,125 @@ class PckExtension:
     dynamic_platform: bool | None = None
     cached_keys: bool | None = None
     smt_enabled: bool | None = None
+
+
+class _Entry(NamedTuple):
+    tag: int
+    content: bytes
+
+
+def read_pck_extension(data: bytes) -> PckExtension:
+    """The extension's value (the SEQUENCE inside the OCTET STRING) as a platform.
+
+    Five entries under the Processor CA, seven under the Platform CA; their order does not matter.
+
+    Raises:
+        MalformedCollateral: another number of entries, a missing or repeated one, or one of another type or width.
+    """
+    if len(data) > MAX_EXTENSION:
+        raise MalformedCollateral(
+            "the SGX extension is too long", seen=f"{len(data)} bytes", wanted=f"at most {MAX_EXTENSION}"
+        )
+    entries = _entries(data, _ARC)
+    if set(entries) not in ({1, 2, 3, 4, 5}, {1, 2, 3, 4, 5, 6, 7}):
+        raise MalformedCollateral(
+            "the SGX extension lacks entries, or has others",
+            seen=f"{sorted(entries)}",
+            wanted="1 to 5, or 1 to 7",
+        )
+    tcb = _entries(_typed(entries, _TCB, der.SEQUENCE, wrap=True), _ARC + bytes((_TCB,)))
+    if set(tcb) != set(range(1, _CPU_SVN + 1)):
+        raise MalformedCollateral(
+            "the platform's TCB lacks entries, or has others", seen=f"{sorted(tcb)}", wanted="1 to 18"
+        )
+    flags = _configuration(entries)
+    return PckExtension(
+        ppid=Ppid(_octets(entries, _PPID, Ppid.WIDTH)),
+        components=tuple(_number(tcb, i, 0xFF) for i in range(1, _COMPONENTS + 1)),
+        pce_svn=_number(tcb, _PCE_SVN, 0xFFFF),
+        cpu_svn=CpuSvn(_octets(tcb, _CPU_SVN, CpuSvn.WIDTH)),
+        pce_id=PceId(_octets(entries, _PCE_ID, PceId.WIDTH)),
+        fmspc=Fmspc(_octets(entries, _FMSPC, Fmspc.WIDTH)),
+        sgx_type=_sgx_type(entries),
+        platform_instance_id=(
+            PlatformInstanceId(_octets(entries, _INSTANCE, PlatformInstanceId.WIDTH)) if _INSTANCE in entries else None
+        ),
+        dynamic_platform=flags.get(1),
+        cached_keys=flags.get(2),
+        smt_enabled=flags.get(3),
+    )
+
+
+def _entries(data: bytes, arc: bytes) -> dict[int, _Entry]:
+    """A SEQUENCE of (OID, value) pairs by the last number of the OID, which must extend `arc` by one small number."""
+    start, end = der.whole(data, der.SEQUENCE, "the SGX extension")
+    found: dict[int, _Entry] = {}
+    for tag, _, content, stop in der.children(data, start, end):
+        parts = list(der.children(data, content, stop))
+        if tag != der.SEQUENCE or len(parts) != 2 or parts[0][0] != der.OBJECT_IDENTIFIER:
+            raise MalformedCollateral(
+                "an entry of the SGX extension is not a pair of OID and value", seen=data[content:stop].hex()
+            )
+        (_, _, oid_start, oid_end), (value_tag, _, value_start, value_end) = parts
+        oid = data[oid_start:oid_end]
+        if oid[:-1] != arc or oid[-1] > 0x7F or oid[-1] in found:
+            raise MalformedCollateral(
+                "an entry of the SGX extension is unknown or repeated",
+                seen=oid.hex(),
+                wanted=f"{arc.hex()}..",
+            )
+        found[oid[-1]] = _Entry(value_tag, data[value_start:value_end])
+    return found
+
+
+def _typed(entries: Mapping[int, _Entry], number: int, tag: int, *, wrap: bool = False) -> bytes:
+    entry = entries[number]
+    if entry.tag != tag:
+        raise MalformedCollateral(
+            f"entry {number} of the SGX extension has another type", seen=hex(entry.tag), wanted=hex(tag)
+        )
+    return _wrap(tag, entry.content) if wrap else entry.content
+
+
+def _wrap(tag: int, content: bytes) -> bytes:
+    length = len(content)
+    if length < 0x80:
+        return bytes((tag, length)) + content
+    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(octets))) + octets + content
+
+
+def _octets(entries: Mapping[int, _Entry], number: int, width: int) -> bytes:
+    content = _typed(entries, number, der.OCTET_STRING)
+    if len(content) != width:
+        raise MalformedCollateral(
+            f"entry {number} of the SGX extension has another width", seen=len(content), wanted=width
+        )
+    return content
+
+
+def _number(entries: Mapping[int, _Entry], number: int, limit: int) -> int:
+    value = der.integer(_typed(entries, number, der.INTEGER))
+    if value > limit:
+        raise MalformedCollateral(
+            f"entry {number} of the platform's TCB is too large", seen=value, wanted=f"at most {limit}"
+        )
+    return value
+
+
+def _sgx_type(entries: Mapping[int, _Entry]) -> int:
+    value = der.integer(_typed(entries, _SGX_TYPE, der.ENUMERATED))
+    if value > 2:
+        raise MalformedCollateral("the SGX type is unknown", seen=value, wanted="0, 1 or 2")
+    return value
+
+
+def _configuration(entries: Mapping[int, _Entry]) -> dict[int, bool]:
+    if _CONFIGURATION not in entries:
+        return {}
+    pairs = _entries(_typed(entries, _CONFIGURATION, der.SEQUENCE, wrap=True), _ARC + bytes((_CONFIGURATION,)))
+    if not set(pairs) <= {1, 2, 3}:
+        raise MalformedCollateral(
+            "the platform's configuration has unknown entries", seen=f"{sorted(pairs)}", wanted="1 to 3"
+        )
+    return {number: der.boolean(_typed(pairs, number, der.BOOLEAN)) for number in pairs}

@@ -49,12 +49,8 @@ def parse_quote(raw: bytes) -> Quote:
     signature_data = cursor.take(size, "the signature data")
     if cursor.remaining > MAX_TRAILING:
         message = "too many bytes follow the signature data"
-        raise MalformedEvidence(
-            message, seen=f"{cursor.remaining} bytes", wanted=f"at most {MAX_TRAILING} of padding"
-        )
-    return _read_signature_data(
-        header, body, signature_data, trailing=cursor.take(cursor.remaining, "the padding")
-    )
+        raise MalformedEvidence(message, seen=f"{cursor.remaining} bytes", wanted=f"at most {MAX_TRAILING} of padding")
+    return _read_signature_data(header, body, signature_data, trailing=cursor.take(cursor.remaining, "the padding"))
 
 
 def encode_quote(quote: Quote) -> bytes:
@@ -72,9 +68,7 @@ def encode_quote(quote: Quote) -> bytes:
             quote.certification.data,
         )
     )
-    return b"".join(
-        (signed_region(quote), len(signature_data).to_bytes(4, "little"), signature_data, quote.trailing)
-    )
+    return b"".join((signed_region(quote), len(signature_data).to_bytes(4, "little"), signature_data, quote.trailing))
 
 
 def signed_region(quote: Quote) -> bytes:
@@ -102,9 +96,7 @@ def _read_header(cursor: Cursor) -> QuoteHeader:
         raise MalformedEvidence("the quote's version is not supported", seen=version, wanted="3")
     key_type = cursor.integer(2, "the attestation key type")
     if key_type != ECDSA_P256:
-        raise MalformedEvidence(
-            "the attestation key type is not ECDSA P-256", seen=key_type, wanted=ECDSA_P256
-        )
+        raise MalformedEvidence("the attestation key type is not ECDSA P-256", seen=key_type, wanted=ECDSA_P256)
     tee = cursor.integer(4, "the TEE type")
     if tee != TeeType.SGX.value:
         raise MalformedEvidence("a version 3 quote speaks of SGX only", seen=hex(tee), wanted="0x0")
@@ -127,9 +119,7 @@ def _read_signature_data(header: QuoteHeader, body: EnclaveReport, data: bytes, 
     cursor = Cursor(data, error=MalformedEvidence, what="the signature data")
     signature = cursor.take(64, "the quote's signature")
     attestation_key = cursor.take(64, "the attestation key")
-    report = Cursor(
-        cursor.take(ENCLAVE_REPORT_SIZE, "the QE report"), error=MalformedEvidence, what="the QE report"
-    )
+    report = Cursor(cursor.take(ENCLAVE_REPORT_SIZE, "the QE report"), error=MalformedEvidence, what="the QE report")
     qe_report = read_enclave_report(report)
     qe_report_signature = cursor.take(64, "the QE report's signature")
     qe_auth_data = cursor.take(

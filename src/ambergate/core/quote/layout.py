@@ -36,9 +36,7 @@ class QuoteHeader:
     version: int
     attestation_key_type: int
     tee: TeeType
-    reserved: bytes = bytes(
-        4
-    )  # v3: QE SVN and PCE SVN, two bytes each; not to be trusted, the certificate says
+    reserved: bytes = bytes(4)  # v3: QE SVN and PCE SVN, two bytes each; not to be trusted, the certificate says
     qe_vendor_id: QeVendorId
     user_data: bytes = bytes(20)
 

@@ -1,7 +1,8 @@
 """Is this evidence genuine? Numbered steps up to a trust anchor, at a stated instant."""
 
+from ambergate.core.collateral.tcb_info import TcbStatus
 from ambergate.core.verify.anchors import TrustAnchor
-from ambergate.core.verify.verdict import CheckRecord, CollateralDigests, TcbStatus, VerifiedQuote, Window
+from ambergate.core.verify.verdict import CheckRecord, CollateralDigests, VerifiedQuote, Window
 from ambergate.core.verify.verifier import Verifier, verify_quote
 
 __all__ = [

@@ -50,9 +50,7 @@ class TrustAnchor:
                 "the trust anchor is not a PEM certificate", hint="give one X.509 root in PEM"
             ) from exc
         if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-            raise MalformedCollateral(
-                "the trust anchor's key is not P-256", seen=type(key).__name__, wanted="EC P-256"
-            )
+            raise MalformedCollateral("the trust anchor's key is not P-256", seen=type(key).__name__, wanted="EC P-256")
         point = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
         return cls(point[1:], name or certificate.subject.rfc4514_string())
 

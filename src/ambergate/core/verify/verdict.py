@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import enum
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from ambergate.core.quote.codec import encode_quote
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from ambergate.core.collateral.bundle import Collateral
     from ambergate.core.collateral.pck import PckExtension
+    from ambergate.core.collateral.tcb_info import TcbStatus
     from ambergate.core.quote.layout import Quote, TeeType
     from ambergate.core.quote.report import EnclaveReport
     from ambergate.core.verify.anchors import TrustAnchor
-
-
-class TcbStatus(enum.Enum):
-    """What Intel says of the platform's trusted computing base; the values are Intel's words."""
-
-    UP_TO_DATE = "UpToDate"
-    SW_HARDENING_NEEDED = "SWHardeningNeeded"
-    CONFIGURATION_NEEDED = "ConfigurationNeeded"
-    CONFIGURATION_AND_SW_HARDENING_NEEDED = "ConfigurationAndSWHardeningNeeded"
-    OUT_OF_DATE = "OutOfDate"
-    OUT_OF_DATE_CONFIGURATION_NEEDED = "OutOfDateConfigurationNeeded"
-    REVOKED = "Revoked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +50,16 @@ class CollateralDigests:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TcbVerdict:
+    """What Intel says of this platform and its quoting enclave together."""
+
+    status: TcbStatus
+    date: datetime  # of the matched platform level
+    advisory_ids: tuple[str, ...]  # of platform level and quoting enclave level, each once
+    evaluation_data_number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedQuote:
     """A quote that was proven genuine at the instant `at`, under `anchor`. Made by the verifier only.
 
@@ -69,14 +71,45 @@ class VerifiedQuote:
     quote: Quote
     at: datetime
     anchor: TrustAnchor
-    tcb_status: TcbStatus
-    tcb_date: datetime
-    advisory_ids: tuple[str, ...]
-    tcb_evaluation_data_number: int
+    tcb: TcbVerdict
     platform: PckExtension
-    window: Window
-    digests: CollateralDigests
+    collateral: Collateral
+    window: Window  # in which everything that the verdict rests on holds
     checks: tuple[CheckRecord, ...]
+
+    @property
+    def tcb_status(self) -> TcbStatus:
+        """What Intel says of the platform and its quoting enclave."""
+        return self.tcb.status
+
+    @property
+    def tcb_date(self) -> datetime:
+        """When the matched TCB level was set."""
+        return self.tcb.date
+
+    @property
+    def advisory_ids(self) -> tuple[str, ...]:
+        """Intel's security advisories that concern this TCB level."""
+        return self.tcb.advisory_ids
+
+    @property
+    def tcb_evaluation_data_number(self) -> int:
+        """The number of the TCB recovery that the TCB info belongs to."""
+        return self.tcb.evaluation_data_number
+
+    @property
+    def digests(self) -> CollateralDigests:
+        """SHA-256 of the quote and of every statement that the verdict rests on."""
+        c = self.collateral
+        return CollateralDigests(
+            qe_identity_chain=_sha256(c.qe_identity_issuer_chain),
+            qe_identity_crl=hashlib.sha256(bytes.fromhex(c.root_ca_crl)).digest(),
+            qe_identity=_sha256(f'{{"enclaveIdentity":{c.qe_identity},"signature":"{c.qe_identity_signature}"}}'),
+            quote=hashlib.sha256(encode_quote(self.quote)).digest(),
+            tcb_info_chain=_sha256(c.tcb_info_issuer_chain),
+            tcb_info_crl=hashlib.sha256(bytes.fromhex(c.root_ca_crl)).digest(),
+            tcb_info=_sha256(f'{{"tcbInfo":{c.tcb_info},"signature":"{c.tcb_info_signature}"}}'),
+        )
 
     @property
     def tee(self) -> TeeType:
@@ -87,3 +120,7 @@ class VerifiedQuote:
     def report(self) -> EnclaveReport:
         """The proven report of the enclave."""
         return self.quote.body
+
+
+def _sha256(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

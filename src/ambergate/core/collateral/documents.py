@@ -1,0 +1,105 @@
+"""Reading Intel's signed JSON documents: strict about types and widths, silent about members that nobody asked for."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+from ambergate.core.errors import MalformedCollateral
+
+MAX_DOCUMENT: Final = 1024 * 1024  # characters; the largest published TCB info is below 64 KiB
+MAX_ADVISORIES: Final = 1024
+_INSTANT: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z", re.ASCII)
+_HEX: Final = re.compile(r"[0-9A-Fa-f]*", re.ASCII)
+
+
+def load(text: str, what: str) -> dict[str, object]:
+    """The document as a JSON object.
+
+    Raises:
+        MalformedCollateral: too long, not JSON, or not an object.
+    """
+    if len(text) > MAX_DOCUMENT:
+        raise MalformedCollateral(
+            f"{what} is too long", seen=f"{len(text)} characters", wanted=f"at most {MAX_DOCUMENT}"
+        )
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise MalformedCollateral(f"{what} is not JSON", seen=str(exc), wanted="a JSON object") from exc
+    return as_object(value, what)
+
+
+def as_object(value: object, what: str) -> dict[str, object]:
+    """The value, if it is a JSON object."""
+    if not isinstance(value, dict):
+        raise MalformedCollateral(f"{what} is not an object", seen=type(value).__name__, wanted="object")
+    return value
+
+
+def member(of: dict[str, object], name: str, what: str) -> dict[str, object]:
+    """The member `name`, an object."""
+    return as_object(of.get(name), f"{what}.{name}")
+
+
+def array(of: dict[str, object], name: str, what: str) -> list[object]:
+    """The member `name`, a non-empty array."""
+    value = of.get(name)
+    if not isinstance(value, list) or not value:
+        raise MalformedCollateral(
+            f"{what}.{name} is not an array with elements", seen=type(value).__name__, wanted="array"
+        )
+    return value
+
+
+def text(of: dict[str, object], name: str, what: str) -> str:
+    """The member `name`, a string."""
+    value = of.get(name)
+    if not isinstance(value, str):
+        raise MalformedCollateral(f"{what}.{name} is not text", seen=type(value).__name__, wanted="string")
+    return value
+
+
+def integer(of: dict[str, object], name: str, what: str, *, limit: int) -> int:
+    """The member `name`, an integer from 0 to `limit`."""
+    value = of.get(name)
+    if type(value) is not int or not 0 <= value <= limit:
+        raise MalformedCollateral(
+            f"{what}.{name} is not an integer in range", seen=repr(value)[:64], wanted=f"0 to {limit}"
+        )
+    return value
+
+
+def octets(of: dict[str, object], name: str, what: str, *, width: int) -> bytes:
+    """The member `name`, exactly `width` bytes in hex of either case."""
+    value = text(of, name, what)
+    if len(value) != 2 * width or _HEX.fullmatch(value) is None:
+        raise MalformedCollateral(
+            f"{what}.{name} is not hex of its width", seen=value[:64], wanted=f"{2 * width} hex digits"
+        )
+    return bytes.fromhex(value)
+
+
+def instant(of: dict[str, object], name: str, what: str) -> datetime:
+    """The member `name`, exactly `YYYY-MM-DDThh:mm:ssZ` and a real date."""
+    value = text(of, name, what)
+    if _INSTANT.fullmatch(value) is None:
+        raise MalformedCollateral(f"{what}.{name} is not an instant", seen=value[:64], wanted="YYYY-MM-DDThh:mm:ssZ")
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC)
+    except ValueError as exc:
+        raise MalformedCollateral(
+            f"{what}.{name} is not a real date", seen=value, wanted="YYYY-MM-DDThh:mm:ssZ"
+        ) from exc
+
+
+def advisories(of: dict[str, object], what: str) -> tuple[str, ...]:
+    """The optional member `advisoryIDs`, an array of strings; empty when absent."""
+    value = of.get("advisoryIDs", [])
+    if not isinstance(value, list) or len(value) > MAX_ADVISORIES or not all(isinstance(item, str) for item in value):
+        raise MalformedCollateral(
+            f"{what}.advisoryIDs is not an array of text", seen=repr(value)[:64], wanted="strings"
+        )
+    return tuple(value)

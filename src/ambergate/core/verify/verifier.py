@@ -1,0 +1,194 @@
+"""`verify_quote`: one pure call from bytes to a proven quote, by numbered steps (see `steps.STEPS`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ambergate.core.collateral.pck import PckExtension, read_pck_extension
+from ambergate.core.collateral.tcb_info import TcbStatus
+from ambergate.core.errors import MalformedCollateral
+from ambergate.core.quote.codec import parse_quote, signed_region
+from ambergate.core.quote.layout import PCK_CERT_CHAIN
+from ambergate.core.verify.anchors import TrustAnchor
+from ambergate.core.verify.chain import PckChain, prove_pck_chain
+from ambergate.core.verify.qe import match_qe_identity, prove_qe_report
+from ambergate.core.verify.signatures import is_signed_raw, point_key
+from ambergate.core.verify.statements import prove_qe_identity, prove_tcb_info
+from ambergate.core.verify.tcb import merge_qe, platform_level, qe_level
+from ambergate.core.verify.trail import Trail, common_window
+from ambergate.core.verify.verdict import TcbVerdict, VerifiedQuote
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
+    from ambergate.core.collateral.bundle import Collateral
+    from ambergate.core.collateral.qe_identity import QeIdentity
+    from ambergate.core.collateral.tcb_info import TcbInfo
+    from ambergate.core.quote.layout import Quote
+
+
+def verify_quote(
+    quote: Quote, collateral: Collateral, *, at: datetime, anchor: TrustAnchor | None = None
+) -> VerifiedQuote:
+    """Prove that a quote is genuine at an instant, and say what Intel says of its platform.
+
+    1. The quote brings its PCK certificate chain; its attestation key is a key.
+    2. The PCK chain ends at the anchor's key; nobody in it is revoked.
+    3. Intel signed the TCB info.
+    4. Intel signed the QE identity.
+    5. All of these hold at this instant.
+    6. The TCB info speaks of this platform.
+    7. The platform's key signed the QE report, that report names the attestation key, the QE is Intel's.
+    8. The attestation key signed header and report.
+    9. A TCB level covers the platform and one covers the QE; neither is revoked.
+
+    Refuses only what no policy could accept. Debug enclaves, an old TCB, unknown measurements are reported, and are
+    for `appraise` to judge. Freshness (REPORTDATA) is the caller's business too.
+
+    Args:
+        quote: what somebody claims.
+        collateral: Intel's statements; all of them are checked.
+        at: the instant that certificates, lists and statements must be valid at; aware.
+        anchor: the root that vouches; Intel's when not given.
+
+    Raises:
+        NotGenuine: with the failing step and the records of all before it.
+        ValueError: `at` has no time zone.
+    """
+    if at.tzinfo is None:
+        msg = "`at` must say its time zone"
+        raise ValueError(msg)
+    anchor = anchor or TrustAnchor.intel()
+    trail = Trail()
+    trail.passed("1.1.quote_format", f"{quote.tee.name} quote, version {quote.header.version}")
+    _check_certification(trail, quote)
+    attestation_key = _read_attestation_key(trail, quote)
+    chain, platform = _prove_platform(trail, quote, collateral, anchor)
+    tcb = prove_tcb_info(trail, collateral, chain, anchor)
+    qe = prove_qe_identity(trail, collateral, chain, anchor)
+    dates = (tcb.dated, qe.dated, *chain.dates, *tcb.chain_dates, *qe.chain_dates)
+    trail.check_dates(dates, at)
+    _match_platform(trail, quote, platform, tcb.info)
+    prove_qe_report(trail, quote, chain.pck)
+    match_qe_identity(trail, quote.tee.name, quote.qe_report, qe.identity)
+    _prove_signature(trail, quote, attestation_key)
+    verdict = _evaluate_tcb(trail, quote, platform, tcb.info, qe.identity)
+    return VerifiedQuote(
+        quote=quote,
+        at=at,
+        anchor=anchor,
+        tcb=verdict,
+        platform=platform,
+        collateral=collateral,
+        window=common_window(dates),
+        checks=tuple(trail.records),
+    )
+
+
+class Verifier:
+    """Verifies quotes under one trust anchor. Safe to share between threads.
+
+    Args:
+        anchor: the root that vouches; Intel's when not given.
+    """
+
+    def __init__(self, *, anchor: TrustAnchor | None = None) -> None:
+        self.anchor = anchor or TrustAnchor.intel()
+
+    def verify(self, raw: bytes, collateral: Collateral, *, at: datetime) -> VerifiedQuote:
+        """Parse a quote and prove it, as `verify_quote` does.
+
+        Raises:
+            MalformedEvidence: the bytes are not a quote.
+            NotGenuine: with the failing step.
+        """
+        return verify_quote(parse_quote(raw), collateral, at=at, anchor=self.anchor)
+
+
+def _check_certification(trail: Trail, quote: Quote) -> None:
+    certification = quote.certification
+    if certification.kind != PCK_CERT_CHAIN:
+        raise trail.failed(
+            "1.2.certification_data",
+            "the quote does not bring its PCK certificate chain",
+            seen=f"certification data type {certification.kind}",
+            wanted=PCK_CERT_CHAIN,
+        )
+    trail.passed("1.2.certification_data", f"type {certification.kind}, {len(certification.data)} bytes")
+
+
+def _read_attestation_key(trail: Trail, quote: Quote) -> EllipticCurvePublicKey:
+    try:
+        key = point_key(quote.attestation_key)
+    except ValueError as exc:
+        raise trail.failed(
+            "1.3.attestation_key", "the attestation key is not a point of P-256", seen=quote.attestation_key.hex()
+        ) from exc
+    trail.passed("1.3.attestation_key", f"x starts with {quote.attestation_key.hex()[:16]}…")
+    return key
+
+
+def _prove_platform(
+    trail: Trail, quote: Quote, collateral: Collateral, anchor: TrustAnchor
+) -> tuple[PckChain, PckExtension]:
+    chain = prove_pck_chain(trail, quote.certification.data, collateral.root_ca_crl, collateral.pck_crl, anchor)
+    with trail.parsing("2.12.pck_extension"):
+        if chain.pck.sgx_extension is None:
+            raise MalformedCollateral("the PCK certificate has no SGX extension", wanted="1.2.840.113741.1.13.1")
+        platform = read_pck_extension(chain.pck.sgx_extension)
+    trail.passed("2.12.pck_extension", f"FMSPC {platform.fmspc}, PCE {platform.pce_id} SVN {platform.pce_svn}")
+    return chain, platform
+
+
+def _match_platform(trail: Trail, quote: Quote, platform: PckExtension, info: TcbInfo) -> None:
+    comparisons = (
+        ("6.1.tcb_info_tee", "the TCB info is of another kind of TEE", info.tee, quote.tee.name),
+        ("6.2.fmspc", "the TCB info is of another platform", info.fmspc.hex(), platform.fmspc.hex()),
+        ("6.3.pce_id", "the TCB info is of another PCE", info.pce_id.hex(), platform.pce_id.hex()),
+    )
+    for step, message, seen, wanted in comparisons:
+        if seen != wanted:
+            raise trail.failed(step, message, seen=seen, wanted=wanted)
+        trail.passed(step, seen)
+
+
+def _prove_signature(trail: Trail, quote: Quote, key: EllipticCurvePublicKey) -> None:
+    if not is_signed_raw(key, quote.signature, signed_region(quote)):
+        raise trail.failed("8.1.quote_signature", "the quote is not signed by its attestation key")
+    trail.passed("8.1.quote_signature", "header and report are as the quoting enclave signed them")
+
+
+def _evaluate_tcb(
+    trail: Trail, quote: Quote, platform: PckExtension, info: TcbInfo, identity: QeIdentity
+) -> TcbVerdict:
+    level = platform_level(platform, info)
+    if level is None:
+        components = " ".join(str(c) for c in platform.components)
+        raise trail.failed(
+            "9.1.tcb_level",
+            "no TCB level covers this platform",
+            seen=f"components {components}, PCE {platform.pce_svn}",
+        )
+    trail.passed("9.1.tcb_level", f"{level.status.value} ({level.date.date().isoformat()})")
+    of_qe = qe_level(quote.qe_report.isv_svn, identity)
+    if of_qe is None:
+        raise trail.failed(
+            "9.2.qe_tcb_level", "no level covers this quoting enclave", seen=f"ISVSVN {quote.qe_report.isv_svn}"
+        )
+    trail.passed("9.2.qe_tcb_level", f"{of_qe.status.value} at ISVSVN {quote.qe_report.isv_svn}")
+    status = merge_qe(level.status, of_qe.status)
+    if status is TcbStatus.REVOKED:
+        raise trail.failed(
+            "9.3.tcb_not_revoked",
+            "Intel has revoked this TCB level",
+            seen=f"platform {level.status.value}, quoting enclave {of_qe.status.value}",
+        )
+    trail.passed("9.3.tcb_not_revoked", status.value)
+    return TcbVerdict(
+        status=status,
+        date=level.date,
+        advisory_ids=tuple(dict.fromkeys((*level.advisory_ids, *of_qe.advisory_ids))),
+        evaluation_data_number=info.evaluation_data_number,
+    )
