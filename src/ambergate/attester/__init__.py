@@ -1,0 +1,1 @@
+"""Where evidence comes from: the pseudo-files of a trusted execution environment. Standard library only."""

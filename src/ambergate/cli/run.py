@@ -1,0 +1,87 @@
+"""`amber run`: a program with the amber files at `/dev/amber`, for it alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import click
+
+from ambergate.cli._client import Choice, SimulatedProgram, client_options, say, session
+from ambergate.cli._common import now, reports_errors
+from ambergate.devices import delivery
+from ambergate.devices.launch import NotStarted
+from ambergate.devices.model import Tree
+
+if TYPE_CHECKING:
+    from ambergate.client.ports import EvidenceSource
+    from ambergate.client.session import Session
+    from ambergate.client.settings import Settings
+
+
+class _LateSession:
+    """A session that is made when it is first used: its imports (TLS, HTTP) do not delay the program's start."""
+
+    def __init__(self, settings: Settings, source: EvidenceSource) -> None:
+        self._settings = settings
+        self._source = source
+        self._lock = threading.Lock()
+        self._session: Session | None = None
+
+    def token(self, *asked: object) -> str:
+        """As `Session.token`."""
+        return self.session().token(*asked)  # type: ignore[arg-type]  # what the tree asks
+
+    def secret(self, *asked: object) -> bytes:
+        """As `Session.secret`."""
+        return self.session().secret(*asked)  # type: ignore[arg-type]  # what the tree asks
+
+    def session(self) -> Session:
+        """The session."""
+        with self._lock:
+            if self._session is None:
+                self._session = session(self._settings, self._source)
+            return self._session
+
+    def warm(self) -> None:
+        """Do in the background, once the program runs, what its first read would wait for."""
+        self.session()
+        if isinstance(self._source, SimulatedProgram):
+            self._source.load()
+
+
+@click.command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
+@client_options
+@click.option(
+    "--delivery",
+    "way",
+    type=click.Choice(delivery.WAYS),
+    default="auto",
+    show_default=True,
+    help="FUSE, or files fetched before the start.",
+)
+@click.argument("program", nargs=-1, required=True, metavar="PROGRAM [ARGS]...", type=click.UNPROCESSED)
+@reports_errors
+def command(*, chosen: Choice, way: str, program: tuple[str, ...]) -> None:
+    """Run PROGRAM with /dev/amber mounted for it alone; exit as it does.
+
+    Signals are handed on. A program that a signal ended gives 128 and the signal's number.
+    """
+    settings = chosen.settings()
+    late = _LateSession(settings, chosen.source(program[0]))
+    job = delivery.Job(
+        program=program,
+        environ=os.environ,
+        tree=Tree(late, settings, now=now),
+        born=int(now().timestamp() * 1e9),
+        user_namespace=os.geteuid() != 0,
+        on_started=lambda: threading.Thread(target=late.warm, name="warm", daemon=True).start(),
+        say=say,
+    )
+    try:
+        sys.exit(delivery.run(job, way))
+    except NotStarted as error:
+        say(f"{error.message}: {error.seen}")
+        sys.exit(error.exit_code)

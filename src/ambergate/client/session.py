@@ -1,0 +1,216 @@
+"""Tokens and secrets for one application, on its settings of the moment.
+
+A token asked for is always fresh. A secret is asked for with a token that is still good, or with a fresh one. When
+the application gives no data of its own and a key broker is set, the evidence binds the public half of an RSA-3072
+key that is made here at first need and never leaves; secrets come sealed for it.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from ambergate.client import keybroker
+from ambergate.client.attempt import Attempt
+from ambergate.client.attestation import Attested, attest
+from ambergate.client.replies import bad_reply, octets
+from ambergate.client.settings import refused
+from ambergate.client.transport import Channel, Peer
+from ambergate.core.errors import SettingsError, TokenRejected, TooLarge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+    from ambergate.client.ports import EvidenceSource
+    from ambergate.client.settings import Settings
+
+MAX_SECRET: Final = 64 * 1024  # bytes; our limit
+KEY_BITS: Final = 3072  # the broker wants more than 2048; 3072 is what Intel's clients use
+MARGIN: Final = timedelta(seconds=10)  # of life that a token must have left to be sent once more
+_REQUEST_ID_BYTES: Final = 8
+
+
+class EphemeralKey:
+    """The key that secrets are sealed for: made at first need, for this process only."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._key: RSAPrivateKey | None = None
+        self._held = b""
+
+    def held(self, tee: str) -> bytes:
+        """The public half, in the form that a token holds."""
+        # Both imports cost memory and time, and most enclaves never need them.
+        from ambergate.core.release.envelope import encode_held_key  # noqa: PLC0415
+
+        with self._lock:
+            if self._key is None:
+                from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415
+
+                self._key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
+                self._held = encode_held_key(self._key.public_key(), tee="TDX" if tee == "TDX" else "SGX")
+            return self._held
+
+    def open(self, wrapped_key: bytes, wrapped_swk: bytes) -> bytes:
+        """The secret in an envelope that was sealed for this key.
+
+        Raises:
+            Malformed: it was not, or was changed.
+        """
+        from ambergate.core.release.envelope import open_sealed  # noqa: PLC0415
+
+        assert self._key is not None
+        return open_sealed(self._key, wrapped_key, wrapped_swk)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """A token, with what it was asked with: it answers only the same question."""
+
+    attested: Attested
+    asked_with: tuple[object, ...]
+
+
+class Session:
+    """Gets tokens and secrets. Safe for any number of threads; none waits for another.
+
+    Args:
+        settings: those that `token` and `secret` use when none are given.
+        source: makes the evidence.
+        now: the clock, for the life of a token.
+        token_bytes: randomness, for request ids.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        source: EvidenceSource,
+        *,
+        now: Callable[[], datetime],
+        token_bytes: Callable[[int], bytes],
+    ) -> None:
+        self.settings = settings
+        self._source = source
+        self._now = now
+        self._token_bytes = token_bytes
+        self._key = EphemeralKey()
+        self._kept: _Kept | None = None
+
+    def token(self, settings: Settings | None = None, attempt: Attempt | None = None) -> str:
+        """A fresh token.
+
+        Args:
+            settings: instead of the session's own, for this call.
+            attempt: takes notes.
+
+        Raises:
+            SettingsError: no `endpoint_url`.
+            AmberError: no token, and why.
+        """
+        return self.attested(settings or self.settings, attempt or Attempt()).token
+
+    def attested(self, settings: Settings, attempt: Attempt) -> Attested:
+        """A fresh token with what it says of itself. Raises as `token`."""
+        attempt.begin("settings")
+        if settings.endpoint_url is None:
+            raise missing("endpoint_url", "sgx.amber_url, AMBER_URL or --url")
+        key = settings.endpoint_apikey
+        headers = {"request-id": self._request_id(), **({"x-api-key": key.reveal()} if key else {})}
+        peer = Peer(
+            url=settings.endpoint_url,
+            addresses=settings.endpoint_ip,
+            roots=settings.cacerts,
+            timeout=settings.timeout,
+        )
+        data = self._held(settings)
+        with Channel(peer) as channel:
+            attested = attest(channel, self._source, data=data, headers=headers, attempt=attempt)
+        self._kept = _Kept(attested=attested, asked_with=_question(settings))
+        return attested
+
+    def secret(self, settings: Settings | None = None, attempt: Attempt | None = None) -> bytes:
+        """The secret `kbs_keyid`: plain, or as the broker's JSON when the application's own `userdata` was bound.
+
+        Args:
+            settings: instead of the session's own, for this call.
+            attempt: takes notes.
+
+        Raises:
+            SettingsError: no `kbs_url` or no `kbs_keyid`.
+            AmberError: no secret, and why.
+        """
+        settings, attempt = settings or self.settings, attempt or Attempt()
+        attempt.begin("settings")
+        if settings.kbs_url is None:
+            raise missing("kbs_url", "sgx.kbs_url, AMBER_KBS_URL or --kbs-url")
+        if not settings.kbs_keyid:
+            raise missing("kbs_keyid", "sgx.kbs_keyid, AMBER_KBS_KEYID or --kbs-keyid")
+        kept = self._still_good(settings)
+        if kept is not None:
+            try:
+                return self._released(settings, kept, attempt)
+            except TokenRejected:
+                # It was good by our clock; by the broker's it is not. A fresh one decides.
+                attempt.note("kept_token", "rejected, asking with a fresh one")
+        return self._released(settings, self.attested(settings, attempt).token, attempt)
+
+    def _released(self, settings: Settings, token: str, attempt: Attempt) -> bytes:
+        assert settings.kbs_url is not None
+        peer = Peer(url=settings.kbs_url, addresses=settings.kbs_ip, roots=settings.cacerts, timeout=settings.timeout)
+        headers = {"request-id": self._request_id()}
+        with Channel(peer) as channel:
+            document, raw = keybroker.transfer(channel, settings.kbs_keyid, token, headers=headers, attempt=attempt)
+        if settings.userdata:
+            return _bounded(raw)
+        attempt.begin("unwrap")
+        parts = [
+            octets(document, name, service=keybroker.SERVICE, limit=2 * MAX_SECRET)
+            for name in ("wrapped_key", "wrapped_swk")
+        ]
+        secret = _bounded(self._key.open(parts[0], parts[1]))
+        if not secret:
+            raise bad_reply(keybroker.SERVICE, "holds an empty secret")
+        return secret
+
+    def _held(self, settings: Settings) -> bytes:
+        """The data that the evidence binds."""
+        if settings.userdata or not settings.wants_secret:
+            return settings.userdata
+        return self._key.held(self._source.tee)
+
+    def _still_good(self, settings: Settings) -> str | None:
+        kept = self._kept
+        if kept is None or kept.asked_with != _question(settings) or kept.attested.expires_at is None:
+            return None
+        return kept.attested.token if self._now() + MARGIN < kept.attested.expires_at else None
+
+    def _request_id(self) -> str:
+        return f"amber-{self._token_bytes(_REQUEST_ID_BYTES).hex()}"
+
+
+def missing(name: str, where: str) -> SettingsError:
+    """The error for a setting that is needed and not there."""
+    return refused(name, "is not set", wanted=f"{where}, or write /dev/amber/{name}")
+
+
+def _question(settings: Settings) -> tuple[object, ...]:
+    """What decides a token: two tokens asked with the same may stand for each other."""
+    return (
+        settings.endpoint_url,
+        settings.endpoint_ip,
+        settings.endpoint_apikey,
+        settings.userdata,
+        settings.cacerts,
+        settings.wants_secret,
+    )
+
+
+def _bounded(secret: bytes) -> bytes:
+    if len(secret) > MAX_SECRET:
+        raise TooLarge("the secret is too long", seen=f"{len(secret)} bytes", wanted=f"<= {MAX_SECRET}")
+    return secret

@@ -1,0 +1,1 @@
+"""The files below `/dev/amber`: what they are (`nodes`, `model`), and the ways to put them before a program."""
