@@ -1,0 +1,52 @@
+"""Collateral from a directory: for sites without a network, for the software platform, for tests.
+
+Files are named `<tee>-<fmspc>-<ca>.json`, e.g. `sgx-00606a000000-platform.json`, and hold a `Collateral` as JSON.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ambergate.core.collateral.bundle import MAX_BUNDLE, Collateral
+from ambergate.core.errors import Unavailable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ambergate.core.measurements import Fmspc
+
+CAS = ("platform", "processor")
+TEES = ("SGX", "TDX")
+
+
+class DirectoryCollateral:
+    """Reads collateral from a directory, afresh at every call, so that a refreshed file is seen at once.
+
+    Args:
+        directory: where the files are.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def collateral(self, *, fmspc: Fmspc, ca: str, tee: str) -> Collateral:
+        """The statements for a platform family (see `CollateralSource`).
+
+        Raises:
+            Unavailable: no such file, or it cannot be read.
+            MalformedCollateral: the file is not collateral.
+        """
+        if ca not in CAS or tee not in TEES:
+            raise Unavailable(f"no collateral exists for the {ca} CA and {tee}", wanted=f"{CAS}, {TEES}")
+        path = self._directory / f"{tee.lower()}-{fmspc.hex()}-{ca}.json"
+        try:
+            with path.open("rb") as file:
+                text = file.read(MAX_BUNDLE + 1)
+        except OSError as exc:
+            raise Unavailable(
+                f"no collateral for FMSPC {fmspc} under the {ca} CA",
+                seen=f"{path.name}: {exc.strerror}",
+                wanted=f"a file in {self._directory}",
+                hint="fetch it from a PCCS; a simulated platform writes its own with `amber simulator refresh`",
+            ) from exc
+        return Collateral.from_json(text)

@@ -1,0 +1,90 @@
+"""Every SGX vector gives the outcome that its index entry demands."""
+
+from __future__ import annotations
+
+import pytest
+from tests.vectors.conftest import ABSENT, Vector, vectors
+
+from ambergate.core.errors import MalformedEvidence, NotGenuine
+from ambergate.core.quote import encode_quote, parse_quote
+from ambergate.core.verify import verify_quote
+
+SGX = [vector for vector in vectors() if vector.entry["tee"] == "SGX"]
+GENUINE = [vector for vector in SGX if vector.ours["outcome"] == "genuine"]
+REFUSED = [vector for vector in SGX if vector.ours["outcome"] == "refused"]
+
+# The step that each cause in the index means.
+STEP_OF_CAUSE = {
+    "inter:InvalidSignature; leaf:ValueError": "2.4.intermediate_signature",
+    "quote:InvalidSignature": "8.1.quote_signature",
+    # The index says "attestation key is not a P-256 point"; it is one. It is the root certificate's key that is not.
+    "attestation key is not a P-256 point": "2.1.pck_chain_format",
+    "tcb-expired": "5.1.tcb_info_dates",
+    "not-yet-issued": "5.1.tcb_info_dates",
+    "tampered-tcb-status": "3.5.tcb_info_signature",
+    "tampered-qe-identity": "4.5.qe_identity_signature",
+    "tcb-sig-zero": "3.5.tcb_info_signature",
+    "qe-sig-swapped-with-tcb-sig": "4.5.qe_identity_signature",
+    "fmspc-mismatch": "6.2.fmspc",
+    "qe-identity-is-td_qe": "7.3.qe_identity_id",
+    "qe-identity-is-qve": "7.3.qe_identity_id",
+    "crl-of-other-ca": "2.9.pck_crl_signature",
+    "stale-pck-crl": "5.5.pck_crl_dates",
+    "stale-root-crl": "5.4.root_crl_dates",
+    "tampered-pck-crl-signature": "2.9.pck_crl_signature",
+    "root-crl-missing": "2.6.root_crl_format",
+    "tcb-chain-root-only": "3.1.tcb_chain_format",
+    "tcb-chain-is-pck-ca-chain": "3.1.tcb_chain_format",
+}
+
+
+def test_the_vectors_are_there() -> None:
+    if not SGX:
+        pytest.skip(ABSENT)
+    assert len(SGX) == 72
+
+
+@pytest.mark.parametrize("vector", SGX, ids=lambda v: v.name)
+def test_encode_is_the_inverse_of_parse(vector: Vector) -> None:
+    assert encode_quote(parse_quote(vector.raw)) == vector.raw
+
+
+@pytest.mark.parametrize("vector", GENUINE, ids=lambda v: v.name)
+def test_genuine(vector: Vector) -> None:
+    verified = verify_quote(parse_quote(vector.raw), vector.collateral, at=vector.at)
+    assert verified.tcb_status.value == vector.ours["tcb_status"]
+    assert sorted(verified.advisory_ids) == sorted(vector.ours["advisory_ids"])
+    assert all(record.ok for record in verified.checks)
+    assert verified.report.mr_enclave.hex() == vector.entry["measurements"]["mrenclave"]
+
+
+@pytest.mark.parametrize("vector", GENUINE, ids=lambda v: v.name)
+def test_the_window_is_where_all_of_it_holds(vector: Vector) -> None:
+    verified = verify_quote(parse_quote(vector.raw), vector.collateral, at=vector.at)
+    for instant in (verified.window.not_before, verified.window.not_after):
+        verify_quote(parse_quote(vector.raw), vector.collateral, at=instant)
+
+
+@pytest.mark.parametrize("vector", REFUSED, ids=lambda v: v.name)
+def test_refused_at_the_step_of_its_cause(vector: Vector) -> None:
+    with pytest.raises(NotGenuine) as refusal:
+        verify_quote(parse_quote(vector.raw), vector.collateral, at=vector.at)
+    assert refusal.value.step == STEP_OF_CAUSE[vector.ours["because"]]
+
+
+@pytest.mark.parametrize("vector", [v for v in SGX if v.ours["outcome"] == "parsed or malformed"], ids=lambda v: v.name)
+def test_quotes_without_a_chain_are_refused_by_name(vector: Vector) -> None:
+    quote = parse_quote(vector.raw)
+    with pytest.raises(NotGenuine) as refusal:
+        verify_quote(quote, GENUINE[0].collateral, at=GENUINE[0].at)
+    assert refusal.value.step == "1.2.certification_data"
+
+
+@pytest.mark.parametrize("vector", GENUINE[:1], ids=lambda v: v.name)
+def test_any_single_byte_change_is_refused(vector: Vector) -> None:
+    """Every 13th byte of a genuine quote up to its certificate chain, changed, is refused."""
+    raw = vector.raw
+    for position in range(0, 1020, 13):
+        changed = raw[:position] + bytes((raw[position] ^ 0x01,)) + raw[position + 1 :]
+        with pytest.raises((NotGenuine, MalformedEvidence)):
+            verify_quote(parse_quote(changed), vector.collateral, at=vector.at)
