@@ -1,0 +1,65 @@
+# One word for each thing to do. Every target makes its own environment first; `make setup` costs nothing when
+# nothing changed. Variables: PYTHON (an interpreter, 3.11 or newer), PYTEST (more arguments for pytest).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The date of this file is that of the last complete set-up.
+READY := $(VENV)/.ready
+TESTS := $(BIN)/pytest -n auto --dist worksteal
+PYTEST ?=
+
+.PHONY: help setup demo test check format lint types layers locked cover bench lock fmt clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make .venv with everything in it, by uv if it is there, else by venv and pip
+	@echo "$(VENV) is ready"
+
+$(READY): requirements/dev.txt pyproject.toml scripts/setup
+	@scripts/setup $(VENV)
+	@touch $@
+
+demo: $(READY) ## Run the whole system on this machine and show its six steps
+	@$(BIN)/amber demo
+
+test: $(READY) ## Run the tests, in parallel
+	@$(TESTS) $(PYTEST)
+
+check: format lint types layers locked cover ## Check format, lint, types, layers, lock; run the tests with coverage
+
+format: $(READY)
+	$(BIN)/ruff format --check .
+
+lint: $(READY)
+	$(BIN)/ruff check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+layers: $(READY)
+	$(BIN)/lint-imports
+
+locked: $(READY)
+	$(BIN)/python scripts/lock.py --check
+
+cover: $(READY)
+	@rm -f .coverage .coverage.*
+	$(TESTS) --cov --cov-report=term $(PYTEST)
+
+bench: $(READY) ## Measure against the peers and write build/bench.json
+	@$(BIN)/python -m bench
+
+lock: ## Resolve the dependencies anew (needs uv) and write uv.lock and requirements/dev.txt
+	@python3 scripts/lock.py
+
+fmt: $(READY) ## Format the code and mend what lint can mend
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+clean: ## Remove .venv and everything that was built or cached
+	rm -rf $(VENV) build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
