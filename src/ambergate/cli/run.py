@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -69,7 +71,17 @@ def command(*, chosen: Choice, way: str, program: tuple[str, ...]) -> None:
 
     Signals are handed on. A program that a signal ended gives 128 and the signal's number.
     """
+    try:
+        sys.exit(_run(chosen, way, program))
+    except NotStarted as error:
+        say(f"{error.message}: {error.seen}")
+        sys.exit(error.exit_code)
+
+
+def _run(chosen: Choice, way: str, program: tuple[str, ...]) -> int:
     settings = chosen.settings()
+    if shutil.which(program[0]) is None:
+        raise NotStarted(program[0], errno.EACCES if os.path.lexists(program[0]) else errno.ENOENT)
     late = _LateSession(settings, chosen.source(program[0]))
     job = delivery.Job(
         program=program,
@@ -80,8 +92,4 @@ def command(*, chosen: Choice, way: str, program: tuple[str, ...]) -> None:
         on_started=lambda: threading.Thread(target=late.warm, name="warm", daemon=True).start(),
         say=say,
     )
-    try:
-        sys.exit(delivery.run(job, way))
-    except NotStarted as error:
-        say(f"{error.message}: {error.seen}")
-        sys.exit(error.exit_code)
+    return delivery.run(job, way)

@@ -15,7 +15,6 @@ timeout          -                    AMBER_TIMEOUT       seconds for one reques
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -99,6 +98,8 @@ def from_manifest(text: bytes, directory: Path) -> tuple[dict[str, bytes], tuple
     Raises:
         SettingsError: it is not TOML, or holds a `sgx.amber_*` or `sgx.kbs_*` key that does not exist.
     """
+    import tomllib  # noqa: PLC0415 - costs only who has a manifest
+
     try:
         document = tomllib.loads(text.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:

@@ -130,6 +130,18 @@ class Files:
         self._tree.truncate(path[1:], length)
         return 0
 
+    def create(self, path: str, _mode: int, _fi: object) -> int:
+        """There are no other files, not even for root."""
+        raise os_error(errno.EPERM, path)
+
+    def unlink(self, path: str) -> int:
+        """These files stay."""
+        raise os_error(errno.EPERM, path)
+
+    def rename(self, path: str, _new: str, _flags: int = 0) -> int:
+        """These files keep their names."""
+        raise os_error(errno.EPERM, path)
+
     def flush(self, _path: str, fi: Any) -> int:  # noqa: ANN401
         """One descriptor is closed."""
         self._tree.flush(fi.fh)

@@ -159,7 +159,7 @@ class Tree:
             opened.written[start : start + len(data)] = data
             opened.dirty = True
             if opened.name == "renew":
-                self._obey(opened, complete=False)
+                self._obey(opened, complete=opened.written.endswith(b"\n"))
         return len(data)
 
     def truncate(self, name: str, size: int) -> None:
