@@ -68,7 +68,8 @@ def describe(error: AmberError) -> str:
         if value is not None:
             lines.append(f"  {label + ':':8}{value}")
     lines.extend(
-        f"  {m.get('rule', '')}: seen {m.get('seen', '')}, wanted {m.get('wanted', '')}" for m in getattr(error, "mismatches", ())
+        f"  {m.get('rule', '')}: seen {m.get('seen', '')}, wanted {m.get('wanted', '')}"
+        for m in getattr(error, "mismatches", ())
     )
     if error.hint:
         lines.append(f"  next:   {error.hint}")
@@ -97,4 +98,6 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
-json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Print one JSON document for machines.")
+json_option: Callable[[Any], Any] = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document for machines."
+)

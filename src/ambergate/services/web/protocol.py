@@ -13,7 +13,7 @@ MAX_HEAD: Final = 32 * 1024  # bytes of URL and headers; the longest real reques
 HEAD_SECONDS: Final = 15.0  # from connection or first byte until the head is whole
 
 
-class HeadTooLarge(ValueError):  # noqa: N818  # named for what it says; the parser turns it into a 400
+class HeadTooLarge(ValueError):  # named for what it says; the parser turns it into a 400
     """More bytes before the body than `MAX_HEAD`."""
 
 

@@ -1,0 +1,89 @@
+"""`amber attestation`: the service that verifies evidence and issues tokens."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import ssl
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ambergate.cli._common import echo_json, json_option, now, reports_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ambergate.services.attestation.config import Config
+    from ambergate.services.attestation.usecase import Trust
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group()
+def group() -> None:
+    """The attestation service."""
+
+
+@group.command()
+@click.option("--config", type=_FILE, required=True, help="The service's TOML file.")
+@json_option
+@reports_errors
+def serve(config: Path, *, as_json: bool) -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    from ambergate.services.attestation.app import create_app, open_state
+    from ambergate.services.attestation.config import load
+    from ambergate.services.web.server import bound_socket
+    from ambergate.services.web.server import serve as serve_forever
+
+    settings = load(config)
+    _log_to_stderr()
+    with open_state(settings, at=now()) as state, open_roots(settings) as roots:
+        listener = bound_socket(settings.host, settings.port)
+        host, port = listener.getsockname()[:2]
+
+        def announce() -> None:
+            _announce(settings, roots, host, port, as_json=as_json)
+
+        serve_forever(create_app(settings, state, roots, now=now), settings.tls, listener, on_start=announce)
+
+
+@contextlib.contextmanager
+def open_roots(config: Config) -> Iterator[list[Trust]]:
+    """The configuration's anchors, each with its source of collateral."""
+    from ambergate.pcs.offline import DirectoryCollateral
+    from ambergate.pcs.online import OnlineCollateral
+    from ambergate.services.attestation.usecase import Trust
+
+    with contextlib.ExitStack() as stack:
+        roots = []
+        for anchor in config.anchors:
+            source: DirectoryCollateral | OnlineCollateral
+            if isinstance(anchor.collateral, Path):
+                source = DirectoryCollateral(anchor.collateral)
+            else:
+                source = stack.enter_context(OnlineCollateral(anchor.collateral, verify=ssl.create_default_context()))
+            roots.append(Trust(anchor=anchor.anchor, collateral=source, simulated=anchor.simulated))
+        yield roots
+
+
+def _announce(config: Config, roots: list[Trust], host: str, port: int, *, as_json: bool) -> None:
+    if as_json:
+        told = [{"name": root.anchor.name, "simulated": root.simulated} for root in roots]
+        echo_json({"listening": {"host": host, "port": port}, "issuer": config.base_url, "anchors": told})
+    else:
+        click.echo(f"attestation service listening on https://{host}:{port}/appraisal/v1/, issuer {config.base_url}")
+        for root in roots:
+            click.echo(f"  takes evidence under {root.anchor.name}")
+            if root.simulated:
+                click.echo("  WARNING: that root is a software platform: its tokens prove nothing about hardware")
+        if config.insecure_allow_anonymous:
+            click.echo("  WARNING: anybody may ask for tokens, without an API key")
+    sys.stdout.flush()
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -1,0 +1,241 @@
+"""`amber keybroker`: serve secrets to approved enclaves, and manage what it holds."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+from uuid import UUID, uuid4
+
+import click
+
+from ambergate.cli._common import echo_json, json_option, now, reports_errors
+from ambergate.core.errors import Malformed, MalformedPolicy, SettingsError
+from ambergate.core.release.envelope import MAX_SECRET_SIZE
+from ambergate.core.release.resource_policy import MAX_POLICY_SIZE, ResourcePolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ambergate.stores.secrets import StoredSecret
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+config_option: Callable[[Any], Any] = click.option(
+    "--config", type=_FILE, required=True, help="The broker's TOML file."
+)
+policy_option: Callable[[Any], Any] = click.option(
+    "--policy", "policy_file", type=_FILE, required=True, help="Who may have the key: a TOML file."
+)
+id_option: Callable[[Any], Any] = click.option("--id", "key_id", help="The key's UUID; a fresh one when not given.")
+label_option: Callable[[Any], Any] = click.option("--label", default="", help="Words for people; not secret.")
+
+
+@click.group()
+def group() -> None:
+    """The key broker: secrets for enclaves that their owners approve."""
+
+
+@group.command()
+@config_option
+@json_option
+@reports_errors
+def serve(config: Path, *, as_json: bool) -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    from ambergate.services.keybroker.app import create_app, open_store
+    from ambergate.services.keybroker.config import load
+    from ambergate.services.web.server import bound_socket
+    from ambergate.services.web.server import serve as serve_forever
+
+    settings = load(config)
+    _log_to_stderr()
+    with open_store(settings) as store:
+        listener = bound_socket(settings.host, settings.port)
+        host, port = listener.getsockname()[:2]
+
+        def announce() -> None:
+            if as_json:
+                echo_json({"listening": {"host": host, "port": port}})
+            else:
+                click.echo(f"key broker listening on https://{host}:{port}/kbs/v1/")
+            sys.stdout.flush()
+
+        serve_forever(create_app(store, settings.trust, now=now), settings.tls, listener, on_start=announce)
+
+
+@group.group()
+def key() -> None:
+    """The keys the broker holds."""
+
+
+@key.command("import")
+@config_option
+@policy_option
+@id_option
+@label_option
+@click.option("--file", "source", type=click.File("rb"), default="-", help="The secret; standard input when not given.")
+@json_option
+@reports_errors
+def import_key(
+    config: Path,
+    *,
+    policy_file: Path,
+    key_id: str | None,
+    label: str,
+    source: BinaryIO,
+    as_json: bool,
+) -> None:
+    """Keep a secret read from a file or from standard input, byte for byte. Never from the command line."""
+    secret = source.read(MAX_SECRET_SIZE + 1)
+    _add(config, secret, policy_file, key_id=key_id, label=label, as_json=as_json)
+
+
+@key.command()
+@config_option
+@policy_option
+@id_option
+@label_option
+@click.option("--bytes", "size", type=click.IntRange(16, 64), default=32, show_default=True, help="Its length.")
+@json_option
+@reports_errors
+def generate(config: Path, *, policy_file: Path, key_id: str | None, label: str, size: int, as_json: bool) -> None:
+    """Make a random key that nobody but an approved enclave will see."""
+    _add(config, secrets.token_bytes(size), policy_file, key_id=key_id, label=label, as_json=as_json)
+
+
+@key.command("list")
+@config_option
+@json_option
+@reports_errors
+def list_keys(config: Path, *, as_json: bool) -> None:
+    """Show the keys' ids, sizes and policies; never the keys."""
+    from ambergate.services.keybroker.app import open_store
+    from ambergate.services.keybroker.config import load
+
+    with open_store(load(config)) as store:
+        stored = store.all()
+    if as_json:
+        echo_json([_shown(one) for one in stored])
+        return
+    for one in stored:
+        click.echo(f"{one.id}  {one.size:5} bytes  {one.created_at:%Y-%m-%d %H:%M:%S}Z  {one.label}")
+        click.echo("\n".join(f"    {line}" for line in _words(one.policy)))
+    if not stored:
+        click.echo("no keys; `amber keybroker key generate` or `import` makes one")
+
+
+@key.command("set-policy")
+@config_option
+@policy_option
+@click.option("--id", "key_id", required=True, help="The key's UUID.")
+@json_option
+@reports_errors
+def set_policy(config: Path, *, policy_file: Path, key_id: str, as_json: bool) -> None:
+    """Put a key under another policy, from its next release on."""
+    from ambergate.services.keybroker.app import open_store
+    from ambergate.services.keybroker.config import load
+
+    policy = _policy(policy_file)
+    identity = _identity(key_id)
+    with open_store(load(config)) as store:
+        if not store.set_policy(identity, policy):
+            raise _no_such_key(identity)
+    _tell({"id": str(identity), "policy": policy.to_mapping()}, f"{identity} is under the new policy", as_json=as_json)
+
+
+@key.command()
+@config_option
+@click.option("--id", "key_id", required=True, help="The key's UUID.")
+@json_option
+@reports_errors
+def delete(config: Path, *, key_id: str, as_json: bool) -> None:
+    """Forget a key. Nothing brings it back."""
+    from ambergate.services.keybroker.app import open_store
+    from ambergate.services.keybroker.config import load
+
+    identity = _identity(key_id)
+    with open_store(load(config)) as store:
+        if not store.remove(identity):
+            raise _no_such_key(identity)
+    _tell({"id": str(identity), "deleted": True}, f"{identity} is deleted", as_json=as_json)
+
+
+@group.group()
+def policy() -> None:
+    """Release policies."""
+
+
+@policy.command()
+@click.argument("file", type=_FILE)
+@json_option
+@reports_errors
+def check(file: Path, *, as_json: bool) -> None:
+    """Load a policy as the broker would, and say what it asks, defaults written out."""
+    found = _policy(file)
+    _tell({"policy": found.to_mapping()}, "\n".join(_words(found)), as_json=as_json)
+
+
+def _add(config: Path, secret: bytes, policy_file: Path, *, key_id: str | None, label: str, as_json: bool) -> None:
+    from ambergate.services.keybroker.app import open_store
+    from ambergate.services.keybroker.config import load
+
+    identity = uuid4() if key_id is None else _identity(key_id)
+    found = _policy(policy_file)
+    with open_store(load(config)) as store:
+        store.add(identity, secret, found, at=now(), label=label)
+    _tell({"id": str(identity), "bytes": len(secret), "policy": found.to_mapping()}, str(identity), as_json=as_json)
+
+
+def _policy(file: Path) -> ResourcePolicy:
+    try:
+        with file.open(encoding="utf-8") as stream:
+            text = stream.read(MAX_POLICY_SIZE + 1)
+    except (OSError, UnicodeDecodeError) as exc:
+        raise MalformedPolicy("the policy file cannot be read", seen=f"{file}: {exc}") from exc
+    return ResourcePolicy.from_toml(text)
+
+
+def _identity(text: str) -> UUID:
+    from ambergate.services.keybroker.wire import parse_key_id
+
+    try:
+        return parse_key_id(text)
+    except Malformed as exc:
+        raise SettingsError("--id is no key id", seen=exc.seen, wanted=exc.wanted) from exc
+
+
+def _no_such_key(identity: UUID) -> SettingsError:
+    return SettingsError("there is no key of this id", seen=identity, hint="amber keybroker key list shows them")
+
+
+def _shown(stored: StoredSecret) -> dict[str, object]:
+    return {
+        "id": str(stored.id),
+        "label": stored.label,
+        "bytes": stored.size,
+        "created_at": stored.created_at.isoformat(),
+        "policy": stored.policy.to_mapping(),
+    }
+
+
+def _words(found: ResourcePolicy) -> list[str]:
+    """The policy, one member a line."""
+    return [
+        f"{name} = {', '.join(map(str, value)) if isinstance(value, list) else str(value).lower()}"
+        for name, value in found.to_mapping().items()
+    ]
+
+
+def _tell(document: dict[str, object], words: str, *, as_json: bool) -> None:
+    if as_json:
+        echo_json(document)
+    else:
+        click.echo(words)
+
+
+def _log_to_stderr() -> None:
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -1,0 +1,143 @@
+"""`amber token check`: what a relying party does before it believes a token."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from ambergate.cli._common import echo_json, json_option, now, reports_errors
+from ambergate.core.errors import MalformedToken, TimedOut, TooLarge, Unavailable
+
+if TYPE_CHECKING:
+    from ambergate.core.token.claims import AttestationClaims
+
+MAX_INPUT: Final = 256 * 1024  # bytes of a token or a key set; both have their own, lower limits
+TIMEOUT: Final = 20.0  # seconds
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("token", default="-")
+@click.option("--jwks", required=True, metavar="URL|FILE", help="The issuer's keys, e.g. https://attest.example/certs")
+@click.option("--issuer", required=True, metavar="URL", help="Exactly what the token's `iss` must be.")
+@click.option("--cacerts", type=_FILE, help="PEM roots that verify the JWKS's server; the system's when not given.")
+@click.option("--require", "required", multiple=True, metavar="CLAIM=VALUE", help="A claim that must have this value.")
+@click.option("--accept-simulated", is_flag=True, help="Take tokens about software platforms.")
+@click.option("--at", metavar="ISO8601", help="The instant to check at; now when not given.")
+@json_option
+@reports_errors
+def check(  # noqa: PLR0913  click passes one argument an option
+    token: str,
+    *,
+    jwks: str,
+    issuer: str,
+    cacerts: Path | None,
+    required: tuple[str, ...],
+    accept_simulated: bool,
+    at: str | None,
+    as_json: bool,
+) -> None:
+    """Check TOKEN, or the one on standard input: signature, issuer, times, required claims.
+
+    VALUE is read as JSON where it is (numbers, true, false), otherwise as text.
+    """
+    from ambergate.core.token.check import KeySet, check_token
+
+    text = sys.stdin.read(MAX_INPUT) if token == "-" else token  # noqa: S105  a dash is no secret
+    claims = check_token(
+        text.strip(),
+        KeySet.from_json(_key_set(jwks, cacerts)),
+        issuer=issuer,
+        at=_instant(at),
+        require=dict(_requirement(each) for each in required),
+        accept_simulated=accept_simulated,
+    )
+    if as_json:
+        echo_json({"accepted": True, "claims": dict(claims.raw)})
+    else:
+        _tell(claims)
+
+
+def _tell(claims: AttestationClaims) -> None:
+    click.echo(f"accepted: {claims.attester_type} evidence, attested by {claims.issuer}")
+    if claims.simulated:
+        click.echo("  SIMULATED: a software platform; this proves nothing about hardware")
+    rows = {
+        "expires": claims.expires_at.isoformat(),
+        "TCB status": claims.tcb_status,
+        "advisories": ", ".join(claims.advisory_ids) or "none",
+        "mr_enclave": claims.mr_enclave,
+        "mr_signer": claims.mr_signer,
+        "isv_prod_id": claims.isv_prod_id,
+        "isv_svn": claims.isv_svn,
+        "debug": claims.debug,
+    }
+    for name, value in rows.items():
+        click.echo(f"  {name:12} {value}")
+
+
+def _requirement(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        message = f"{text!r} is not CLAIM=VALUE"
+        raise click.BadParameter(message, param_hint="--require")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _instant(text: str | None) -> datetime:
+    if text is None:
+        return now()
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as exc:
+        message = f"{text!r} is not an ISO 8601 instant, e.g. 2026-01-31T12:00:00Z"
+        raise click.BadParameter(message, param_hint="--at") from exc
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def _key_set(place: str, cacerts: Path | None) -> bytes:
+    if place.startswith("https://"):
+        return _fetch(place, cacerts)
+    if "://" in place:
+        message = f"{place}: keys are fetched over https:// only"
+        raise click.BadParameter(message, param_hint="--jwks")
+    try:
+        with Path(place).open("rb") as file:
+            return file.read(MAX_INPUT + 1)
+    except OSError as exc:
+        message = f"{place}: {exc.strerror}"
+        raise click.BadParameter(message, param_hint="--jwks") from exc
+
+
+def _fetch(url: str, cacerts: Path | None) -> bytes:
+    import httpx
+
+    trust = ssl.create_default_context(cafile=str(cacerts) if cacerts else None)
+    body = bytearray()
+    try:
+        with (
+            httpx.Client(verify=trust, timeout=TIMEOUT, trust_env=False) as client,
+            client.stream("GET", url, headers={"accept": "application/json"}) as response,
+        ):
+            for piece in response.iter_bytes():
+                body += piece
+                if len(body) > MAX_INPUT:
+                    raise TooLarge("the key set is too long", seen=url, wanted=f"at most {MAX_INPUT} bytes")
+    except httpx.TimeoutException as exc:
+        raise TimedOut("the issuer did not answer in time", seen=url) from exc
+    except (httpx.HTTPError, httpx.InvalidURL) as exc:
+        raise Unavailable(
+            "the issuer cannot be reached", seen=f"{url}: {exc}", hint="check --jwks and --cacerts"
+        ) from exc
+    if response.status_code != httpx.codes.OK:
+        raise MalformedToken("the address has no key set", seen=f"HTTP {response.status_code} from {url}")
+    return bytes(body)

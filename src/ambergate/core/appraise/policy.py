@@ -1,0 +1,103 @@
+"""What the operator of an attestation service welcomes. Absent never means unchecked: see each field."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from ambergate.core.collateral.tcb_info import TcbStatus
+from ambergate.core.errors import MalformedPolicy
+from ambergate.core.measurements import MrEnclave, MrSigner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# What the default policy accepts: platforms that Intel calls up to date, or that need nothing but settings or hardened
+# software. Everything that has a known hole that only an update closes is refused.
+ACCEPTED: Final = frozenset(
+    {
+        TcbStatus.UP_TO_DATE,
+        TcbStatus.SW_HARDENING_NEEDED,
+        TcbStatus.CONFIGURATION_NEEDED,
+        TcbStatus.CONFIGURATION_AND_SW_HARDENING_NEEDED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppraisalPolicy:
+    """Which genuine evidence gets a token.
+
+    `tcb_statuses` and debug always hold. The other fields restrict whom the service serves at all; None: any enclave,
+    since who may have what is decided by relying parties and by release policies, on the token.
+    """
+
+    tcb_statuses: frozenset[TcbStatus] = ACCEPTED
+    dangerously_allow_debug: bool = False
+    mr_enclave: frozenset[MrEnclave] | None = None
+    mr_signer: frozenset[MrSigner] | None = None
+    isv_prod_id: frozenset[int] | None = None
+    minimum_isv_svn: int | None = None
+
+    @classmethod
+    def from_mapping(cls, table: Mapping[str, object]) -> Self:
+        """Read a policy, e.g. the `[policy]` table of a configuration.
+
+        Raises:
+            MalformedPolicy: an unknown member (the nearest known one is named), another type, or an empty list.
+        """
+        known = {field.name for field in fields(cls)}
+        for name in table:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]}?" if near else None
+                raise MalformedPolicy("the policy has an unknown member", seen=name, wanted=sorted(known), hint=hint)
+        members: dict[str, Any] = {name: _READERS[name](name, value) for name, value in table.items()}
+        return cls(**members)
+
+
+def _list(name: str, value: object) -> list[object]:
+    if not isinstance(value, list) or not value:
+        raise MalformedPolicy(f"{name} is not a list with elements", seen=repr(value)[:64], wanted="[...]")
+    return value
+
+
+def _statuses(name: str, value: object) -> frozenset[TcbStatus]:
+    try:
+        statuses = frozenset(TcbStatus(word) for word in _list(name, value))
+    except ValueError as exc:
+        known = [status.value for status in TcbStatus if status is not TcbStatus.REVOKED]
+        raise MalformedPolicy(f"{name} has an unknown status", seen=str(exc), wanted=known) from exc
+    if TcbStatus.REVOKED in statuses:
+        raise MalformedPolicy("no policy can accept a revoked platform", seen="Revoked", hint="leave it out")
+    return statuses
+
+
+def _measurements(kind: type[MrEnclave | MrSigner], name: str, value: object) -> frozenset[MrEnclave | MrSigner]:
+    try:
+        return frozenset(kind.from_hex(str(item)) for item in _list(name, value))
+    except ValueError as exc:
+        raise MalformedPolicy(f"{name} has no measurement", seen=str(exc), wanted="64 hex digits") from exc
+
+
+def _uint16(name: str, value: object) -> int:
+    if type(value) is not int or not 0 <= value <= 0xFFFF:
+        raise MalformedPolicy(f"{name} is no 16-bit number", seen=repr(value)[:64], wanted="0 to 65535")
+    return value
+
+
+def _boolean(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise MalformedPolicy(f"{name} is not true or false", seen=repr(value)[:64])
+    return value
+
+
+_READERS: Final = {
+    "tcb_statuses": _statuses,
+    "dangerously_allow_debug": _boolean,
+    "mr_enclave": lambda name, value: _measurements(MrEnclave, name, value),
+    "mr_signer": lambda name, value: _measurements(MrSigner, name, value),
+    "isv_prod_id": lambda name, value: frozenset(_uint16(name, item) for item in _list(name, value)),
+    "minimum_isv_svn": _uint16,
+}

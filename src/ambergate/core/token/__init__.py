@@ -1,0 +1,1 @@
+"""The attestation token: making it (`issue`, `profiles`) and checking it (`check`, which knows nothing of quotes)."""

@@ -1,0 +1,220 @@
+"""Signatures of tokens: compact JWS (RFC 7515) under three algorithms, and key sets (RFC 7517).
+
+Nothing in a token's header is followed: no `jku`, `jwk`, `x5u` or `x5c` chooses a key; `alg` and `kid` only select
+among the keys that the caller trusts already.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, RSAKey
+
+from ambergate.core.errors import MalformedToken, TokenRejected
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ALGORITHMS: Final = ("PS384", "RS256", "ES256")
+MAX_TOKEN: Final = 64 * 1024  # characters; the longest known tokens have about 6,200
+MAX_KEY_SET: Final = 256 * 1024  # characters; three chains take about 25,000
+MAX_KEYS: Final = 64
+MIN_RSA_BITS: Final = 2048  # NIST SP 800-131A; the keys that this protocol's services use have 3072
+MAX_RSA_BITS: Final = 8192
+
+_CANNOT_READ: Final = (JoseError, ValueError, TypeError, KeyError, OverflowError, UnsupportedAlgorithm)
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A private key that signs tokens, the id that names it, and its certificates (DER, leaf first). Redacted."""
+
+    kid: str
+    private_key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+    chain: tuple[bytes, ...]
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """What it signs with."""
+        return ("PS384", "RS256") if isinstance(self.private_key, rsa.RSAPrivateKey) else ("ES256",)
+
+    def public_members(self) -> list[dict[str, object]]:
+        """The public key as members of a key set: once for each algorithm."""
+        public = self.private_key.public_key()
+        key = RSAKey.import_key(public) if isinstance(public, rsa.RSAPublicKey) else ECKey.import_key(public)
+        x5c = [base64.b64encode(certificate).decode() for certificate in self.chain]
+        return [{**key.as_dict(private=False), "alg": alg, "kid": self.kid, "x5c": x5c} for alg in self.algorithms]
+
+    def __repr__(self) -> str:
+        return f"SigningKey({self.kid[:16]}…, {'/'.join(self.algorithms)})"
+
+
+def sign(claims: Mapping[str, object], key: SigningKey, alg: str, *, jku: str) -> str:
+    """A compact JWS of `claims`.
+
+    Raises:
+        ValueError: the key does not sign with `alg`.
+    """
+    if alg not in key.algorithms:
+        msg = f"{key!r} does not sign with {alg}"
+        raise ValueError(msg)
+    private = key.private_key
+    signer = RSAKey.import_key(private) if isinstance(private, rsa.RSAPrivateKey) else ECKey.import_key(private)
+    header = {"alg": alg, "jku": jku, "kid": key.kid, "typ": "JWT"}
+    return jws.serialize_compact(header, json.dumps(claims, separators=(",", ":")), signer, algorithms=[alg])
+
+
+class KeySet:
+    """Public keys by id and algorithm. Made by `from_json`."""
+
+    def __init__(self, keys: Mapping[tuple[str, str], RSAKey | ECKey]) -> None:
+        self._keys = dict(keys)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read a JWKS. Every key in it must be usable; one that is not is an error, never skipped.
+
+        Raises:
+            MalformedToken: not a key set; a key without id; a symmetric or private key; RSA below 2048 bits; a curve
+                other than P-256; an algorithm other than PS384, RS256, ES256.
+        """
+        if len(text) > MAX_KEY_SET:
+            raise MalformedToken("the key set is too long", seen=f"{len(text)} characters", wanted=f"<= {MAX_KEY_SET}")
+        members = _load(text, "the key set")
+        entries = members.get("keys")
+        if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_KEYS:
+            raise MalformedToken("the key set has no keys", wanted=f'{{"keys": [1 to {MAX_KEYS} keys]}}')
+        keys: dict[tuple[str, str], RSAKey | ECKey] = {}
+        for entry in entries:
+            for kid, alg, key in _read_key(entry):
+                keys.setdefault((kid, alg), key)  # as every client of this protocol does: the first match wins
+        return cls(keys)
+
+    def verify(self, token: str) -> dict[str, object]:
+        """The members that a key of this set signed. Says nothing of when, by whom or for whom.
+
+        Raises:
+            MalformedToken: not a compact JWS of a JSON object.
+            TokenRejected: another algorithm, an unknown key, a critical header, or a signature that does not hold.
+        """
+        header, payload = _take_apart(token)
+        alg, kid = header.get("alg"), header.get("kid")
+        if alg not in ALGORITHMS:
+            raise TokenRejected(
+                "the token's algorithm is not accepted", code="bad-algorithm", seen=alg, wanted=ALGORITHMS
+            )
+        if "crit" in header or "b64" in header:
+            raise TokenRejected("the token has critical headers", code="critical-header", wanted="none")
+        if header.get("typ", "JWT") not in ("JWT", "jwt"):
+            raise TokenRejected("the token is of another type", code="bad-type", seen=header.get("typ"), wanted="JWT")
+        if not isinstance(kid, str):
+            raise TokenRejected("the token names no key", code="unknown-signing-key", wanted="kid")
+        key = self._keys.get((kid, str(alg)))
+        if key is None:
+            hint = "fetch the issuer's key set again; is the token from this issuer?"
+            raise TokenRejected(
+                "the token's key is not in the key set", code="unknown-signing-key", seen=f"{kid} {alg}", hint=hint
+            )
+        try:
+            jws.deserialize_compact(token, key, algorithms=[str(alg)])
+        except _CANNOT_READ as exc:
+            raise TokenRejected(
+                "the token's signature does not hold", code="bad-signature", seen=f"{kid} {alg}"
+            ) from exc
+        return payload
+
+
+def _take_apart(token: str) -> tuple[dict[str, object], dict[str, object]]:
+    if len(token) > MAX_TOKEN:
+        raise MalformedToken("the token is too long", seen=f"{len(token)} characters", wanted=f"<= {MAX_TOKEN}")
+    parts = token.split(".")
+    if len(parts) != 3:
+        raise MalformedToken("the token is not a compact JWS", seen=f"{len(parts)} parts", wanted="3 parts")
+    header, payload, _ = (_decode(part) for part in parts)
+    return _load(header, "the token's header"), _load(payload, "the token's payload")
+
+
+def _decode(part: str) -> bytes:
+    """Base64url without padding, in its one canonical form (RFC 7515, 2)."""
+    try:
+        data = base64.urlsafe_b64decode(part.encode("ascii") + b"=" * (-len(part) % 4))
+    except (ValueError, binascii.Error) as exc:
+        raise MalformedToken("a part of the token is not base64url") from exc
+    if base64.urlsafe_b64encode(data).rstrip(b"=").decode() != part:
+        raise MalformedToken("a part of the token is not canonical base64url")
+    return data
+
+
+def _load(text: str | bytes, what: str) -> dict[str, object]:
+    """A JSON object without repeated members: two readers must not see two tokens."""
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as exc:
+        raise MalformedToken(f"{what} is not JSON", seen=str(exc)) from exc
+    if not isinstance(value, dict):
+        raise MalformedToken(f"{what} is not a JSON object", seen=type(value).__name__)
+    return value
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        msg = "a member is repeated"
+        raise ValueError(msg)
+    return members
+
+
+def _no_constant(name: str) -> object:
+    msg = f"{name} is not JSON"
+    raise ValueError(msg)
+
+
+def _read_key(entry: object) -> list[tuple[str, str, RSAKey | ECKey]]:
+    if not isinstance(entry, dict):
+        raise MalformedToken("a key is not a JSON object", seen=type(entry).__name__)
+    kid = entry.get("kid")
+    if not isinstance(kid, str) or not kid:
+        raise MalformedToken("a key has no kid", wanted="text")
+    if "d" in entry:
+        raise MalformedToken("a private key stands in the key set", seen=kid, hint="that key is burnt: replace it")
+    key, allowed = _import(entry, kid)
+    alg = entry.get("alg")
+    if alg is not None and alg not in allowed:
+        raise MalformedToken("a key is for an algorithm that is not accepted", seen=f"{kid}: {alg}", wanted=allowed)
+    if entry.get("use", "sig") != "sig":
+        raise MalformedToken("a key is not for signatures", seen=f"{kid}: {entry.get('use')}", wanted="sig")
+    return [(kid, each, key) for each in (allowed if alg is None else (alg,))]
+
+
+def _import(entry: dict[str, Any], kid: str) -> tuple[RSAKey | ECKey, tuple[str, ...]]:
+    kind = entry.get("kty")
+    names = {"RSA": ("kty", "n", "e"), "EC": ("kty", "crv", "x", "y")}.get(str(kind))
+    if names is None:
+        raise MalformedToken("a key is of a kind that is not accepted", seen=f"{kid}: {kind}", wanted="RSA or EC")
+    numbers: dict[str, str | list[str]] = {name: entry[name] for name in names if isinstance(entry.get(name), str)}
+    try:
+        key = RSAKey.import_key(numbers) if kind == "RSA" else ECKey.import_key(numbers)
+    except _CANNOT_READ as exc:
+        raise MalformedToken("a key cannot be read", seen=kid) from exc
+    return (key, _rsa(key, kid)) if isinstance(key, RSAKey) else (key, _ec(numbers, kid))
+
+
+def _rsa(key: RSAKey, kid: str) -> tuple[str, ...]:
+    bits = key.public_key.key_size
+    if not MIN_RSA_BITS <= bits <= MAX_RSA_BITS:
+        raise MalformedToken("an RSA key has an unacceptable size", seen=f"{kid}: {bits} bits", wanted="2048 to 8192")
+    return ("PS384", "RS256")
+
+
+def _ec(numbers: Mapping[str, object], kid: str) -> tuple[str, ...]:
+    if numbers.get("crv") != "P-256":
+        raise MalformedToken("an EC key is of another curve", seen=f"{kid}: {numbers.get('crv')}", wanted="P-256")
+    return ("ES256",)

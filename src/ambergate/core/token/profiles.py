@@ -1,0 +1,100 @@
+"""The claims of a token, computed from an appraisal; what is not known is left out.
+
+Profile v1: flat, `ver` 1.0.0, as Intel Trust Authority's clients read it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from uuid import UUID
+
+    from ambergate.core.appraise.appraisal import Appraisal
+    from ambergate.core.verify.verdict import VerifiedQuote
+
+VERSION: Final = "1.0.0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issuance:
+    """What the issuer adds to an appraisal: who it is, when, under which id."""
+
+    issuer: str
+    base_url: str
+    token_id: UUID
+    instance_id: UUID
+    issued_at: datetime
+    expires_at: datetime
+    simulated: bool
+    nonce: Mapping[str, str] | None = None  # as it came: base64 strings `val`, `iat`, `signature`
+    runtime_data: bytes | None = None
+
+
+def v1_claims(appraisal: Appraisal, issuance: Issuance) -> dict[str, object]:
+    """The flat claims of a v1 token."""
+    verified = appraisal.verified
+    issued = int(issuance.issued_at.timestamp())
+    claims: dict[str, object] = {
+        "iss": issuance.issuer,
+        "iat": issued,
+        "nbf": issued,
+        "exp": int(issuance.expires_at.timestamp()),
+        "jti": str(issuance.token_id),
+        "ver": VERSION,
+        "eat_profile": f"{issuance.base_url}/eat_profile.html",
+        "intuse": "generic",
+        "dbgstat": "enabled" if verified.report.debug else "disabled",
+        "verifier_instance_ids": [str(issuance.instance_id)],
+        "attester_type": verified.tee.name,
+        "attester_tcb_status": verified.tcb_status.value,
+        "attester_tcb_date": verified.tcb_date.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        **_sgx_claims(verified),
+        **_data_claims(issuance.runtime_data),
+    }
+    if verified.advisory_ids:
+        claims["attester_advisory_ids"] = list(verified.advisory_ids)
+    if issuance.nonce is not None:
+        claims["verifier_nonce"] = dict(issuance.nonce)
+    if issuance.simulated:
+        claims["tee_simulated"] = True
+    return claims
+
+
+def _sgx_claims(verified: VerifiedQuote) -> dict[str, object]:
+    report, digests = verified.report, verified.digests
+    return {
+        "sgx_mrenclave": report.mr_enclave.hex(),
+        "sgx_mrsigner": report.mr_signer.hex(),
+        "sgx_isvprodid": report.isv_prod_id,
+        "sgx_isvsvn": report.isv_svn,
+        "sgx_report_data": report.report_data.hex(),
+        "sgx_is_debuggable": report.debug,
+        "sgx_collateral": {
+            "qeidcerthash": digests.qe_identity_chain.hex(),
+            "qeidcrlhash": digests.qe_identity_crl.hex(),
+            "qeidhash": digests.qe_identity.hex(),
+            "quotehash": digests.quote.hex(),
+            "tcbinfocerthash": digests.tcb_info_chain.hex(),
+            "tcbinfocrlhash": digests.tcb_info_crl.hex(),
+            "tcbinfohash": digests.tcb_info.hex(),
+        },
+    }
+
+
+def _data_claims(data: bytes | None) -> dict[str, object]:
+    """Runtime data that is a JSON object is told as one, anything else as base64; what is hashed is the bytes."""
+    if not data:
+        return {}
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        value = None
+    if isinstance(value, dict):
+        return {"attester_runtime_data": value}
+    return {"attester_held_data": base64.b64encode(data).decode()}

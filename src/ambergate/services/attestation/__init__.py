@@ -1,0 +1,1 @@
+"""The attestation service: verifies evidence, appraises it, issues tokens."""

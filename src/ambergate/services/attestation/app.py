@@ -1,0 +1,132 @@
+"""The attestation service put together: configuration in, ASGI application out."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import secrets
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ambergate.services.attestation.nonces import KEY_BYTES, Nonces
+from ambergate.services.attestation.pki import TokenPki, make_material
+from ambergate.services.attestation.routes import (
+    Authoriser,
+    attest_route,
+    certs_route,
+    crl_routes,
+    nonce_route,
+    version_route,
+)
+from ambergate.services.attestation.usecase import Attestation, Issuer
+from ambergate.services.web.application import build
+from ambergate.services.web.health import health_route
+from ambergate.stores.api_keys import ApiKeyStore
+from ambergate.stores.engine import open_database
+from ambergate.stores.sealing import Sealer, load_or_create_key
+from ambergate.stores.signing_keys import SigningMaterialStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from starlette.applications import Starlette
+
+    from ambergate.services.attestation.config import Config
+    from ambergate.services.attestation.usecase import Trust
+
+_NONCE_KEY: Final = "nonce.key"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the service keeps: who may ask, the keys that sign, the key that makes nonces. Redacted."""
+
+    api_keys: ApiKeyStore
+    pki: TokenPki
+    nonce_key: bytes
+
+    def __repr__(self) -> str:
+        return "State(...)"
+
+
+@contextlib.contextmanager
+def open_api_keys(database: Path) -> Iterator[ApiKeyStore]:
+    """The API keys in this database, for the command line.
+
+    Raises:
+        SettingsError: the database cannot be used.
+        Unavailable: it does not answer.
+    """
+    engine = open_database(database)
+    try:
+        yield ApiKeyStore(engine)
+    finally:
+        engine.dispose()
+
+
+@contextlib.contextmanager
+def open_state(
+    config: Config, *, at: datetime, token_bytes: Callable[[int], bytes] = secrets.token_bytes
+) -> Iterator[State]:
+    """The state of this configuration; signing keys are made at the first start (about a second).
+
+    Raises:
+        SettingsError: database or key-encryption key cannot be used, or do not belong together.
+        Unavailable: the database does not answer.
+    """
+    sealer = Sealer(load_or_create_key(config.key_encryption_key, token_bytes=token_bytes), token_bytes=token_bytes)
+    engine = open_database(config.database)
+    try:
+        material = SigningMaterialStore(engine, sealer).load_or_create(
+            lambda: {**make_material(config.base_url, at), _NONCE_KEY: token_bytes(KEY_BYTES)}
+        )
+        yield State(ApiKeyStore(engine, token_bytes=token_bytes), TokenPki(material), material[_NONCE_KEY])
+    finally:
+        engine.dispose()
+
+
+def create_app(
+    config: Config,
+    state: State,
+    roots: Sequence[Trust],
+    *,
+    now: Callable[[], datetime],
+    token_bytes: Callable[[int], bytes] = secrets.token_bytes,
+) -> Starlette:
+    """The attestation service as an ASGI application.
+
+    Args:
+        config: read by `config.load`.
+        state: opened by `open_state`.
+        roots: the configuration's anchors with their collateral.
+        now: the clock, aware.
+        token_bytes: randomness for nonces.
+    """
+    nonces = Nonces(state.nonce_key, lifetime=config.nonce_lifetime, token_bytes=token_bytes)
+    attestation = Attestation(
+        roots=roots,
+        policy=config.policy,
+        nonces=nonces,
+        keys=state.pki,
+        issuer=Issuer(
+            base_url=config.base_url,
+            # One id for all nodes that sign with these keys; it names the verifier, and hides nothing.
+            instance_id=uuid.UUID(bytes=hashlib.sha256(state.pki.rsa.chain[0]).digest()[:16], version=4),
+            token_lifetime=config.token_lifetime,
+            new_id=uuid.uuid4,
+        ),
+    )
+    authorise = Authoriser(state.api_keys, anonymous=config.insecure_allow_anonymous)
+    return build(
+        [
+            nonce_route(nonces, authorise, now),
+            attest_route(attestation, authorise, now),
+            version_route(authorise),
+            certs_route(state.pki),
+            *crl_routes(state.pki, now),
+            health_route({"database": state.api_keys.check}),
+        ]
+    )

@@ -1,0 +1,191 @@
+"""The attestation service's configuration: one TOML file, read strictly. Secrets are named by file, never written here.
+
+    base_url = "https://attest.example:8443"   # the issuer of its tokens, and where its keys are found
+
+    [listen]
+    host = "0.0.0.0"                        # default 127.0.0.1
+    port = 8443
+    certificate = "tls/cert.pem"
+    key = "tls/key.pem"
+
+    [store]
+    database = "attestation.sqlite"
+    key_encryption_key = "attestation.kek"  # made at first start, mode 0600
+
+    [[anchors]]                             # whose evidence is taken; Intel's alone when no [[anchors]] is there
+    intel = true
+    collateral = "collateral/"              # a directory, or the https:// address of a PCCS
+
+    [[anchors]]                             # a software platform: its tokens have another issuer and say so
+    pem = "simulator/root_ca.pem"
+    simulated = true
+    collateral = "simulator/collateral/"
+
+    [tokens]
+    lifetime_seconds = 300                  # the default
+    nonce_seconds = 120                     # the default
+    insecure_allow_anonymous = false        # the default: an API key is needed
+
+    [policy]                                # what genuine evidence is welcome; see core/appraise/policy.py
+    tcb_statuses = ["UpToDate", "SWHardeningNeeded"]
+
+Paths are relative to the file's folder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from ambergate.core.appraise.policy import AppraisalPolicy
+from ambergate.core.errors import MalformedCollateral, MalformedPolicy, SettingsError
+from ambergate.core.verify.anchors import TrustAnchor
+from ambergate.services.web.server import TlsFiles
+from ambergate.services.web.settings import Listen, load_toml, public_url
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from collections.abc import Sequence
+
+MAX_LIFETIME: Final = 24 * 3600  # seconds; a token is a statement about now
+MAX_NONCE: Final = 3600  # seconds
+MAX_PEM: Final = 64 * 1024  # bytes
+
+
+class StoreTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[store]`: where state is kept, and the file of the key that encrypts its secrets."""
+
+    database: str
+    key_encryption_key: str
+
+
+class AnchorTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[anchors]]`: one root that is believed."""
+
+    collateral: str
+    intel: bool = False
+    pem: str | None = None
+    simulated: bool = False
+
+
+class TokensTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[tokens]`: how long the service's word holds, and who may ask for it."""
+
+    lifetime_seconds: int = 300
+    nonce_seconds: int = 120
+    insecure_allow_anonymous: bool = False
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    base_url: str
+    listen: Listen
+    store: StoreTable
+    anchors: list[AnchorTable] = []
+    tokens: TokensTable = TokensTable()
+    policy: dict[str, object] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor:
+    """A root, whether it is a software platform's, and where its holder's statements are: a directory or an address."""
+
+    anchor: TrustAnchor
+    simulated: bool
+    collateral: Path | str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The attestation service's configuration, its paths resolved."""
+
+    base_url: str
+    host: str
+    port: int
+    tls: TlsFiles
+    database: Path
+    key_encryption_key: Path
+    anchors: tuple[Anchor, ...]
+    token_lifetime: timedelta
+    nonce_lifetime: timedelta
+    insecure_allow_anonymous: bool
+    policy: AppraisalPolicy
+
+
+def load(path: Path) -> Config:
+    """Read the configuration. Nothing is fetched or made yet.
+
+    Raises:
+        SettingsError: unreadable, unknown or missing members, or values that cannot be used.
+    """
+    file = load_toml(path, _File)
+    folder = path.resolve().parent
+    if not 0 <= file.listen.port <= 0xFFFF:
+        raise SettingsError("listen.port is no port", seen=file.listen.port, wanted="0 to 65535")
+    return Config(
+        base_url=public_url(file.base_url, field="base_url"),
+        host=file.listen.host,
+        port=file.listen.port,
+        tls=TlsFiles(certificate=folder / file.listen.certificate, key=folder / file.listen.key),
+        database=folder / file.store.database,
+        key_encryption_key=folder / file.store.key_encryption_key,
+        anchors=_anchors(file.anchors, folder),
+        token_lifetime=_seconds("tokens.lifetime_seconds", file.tokens.lifetime_seconds, MAX_LIFETIME),
+        nonce_lifetime=_seconds("tokens.nonce_seconds", file.tokens.nonce_seconds, MAX_NONCE),
+        insecure_allow_anonymous=file.tokens.insecure_allow_anonymous,
+        policy=_policy(file.policy),
+    )
+
+
+def _anchors(tables: Sequence[AnchorTable], folder: Path) -> tuple[Anchor, ...]:
+    """Each root by name: evidence of genuine and of simulated platforms is taken together only if both stand here."""
+    if not tables:
+        return (Anchor(anchor=TrustAnchor.intel(), simulated=False, collateral=INTEL),)
+    anchors = tuple(_anchor(table, folder) for table in tables)
+    if len({anchor.anchor.key for anchor in anchors}) != len(anchors):
+        raise SettingsError("a root stands twice in [[anchors]]", wanted="each key once")
+    return anchors
+
+
+INTEL: Final = "https://api.trustedservices.intel.com"
+
+
+def _anchor(table: AnchorTable, folder: Path) -> Anchor:
+    if table.intel == (table.pem is not None):
+        raise SettingsError("an anchor names one root", seen=table.pem, wanted="either intel = true or pem = FILE")
+    anchor = TrustAnchor.intel() if table.pem is None else _pem(folder / table.pem)
+    if table.simulated == anchor.is_intel:
+        said = "is simulated" if table.simulated else "is not simulated"
+        hint = "every root but Intel's is somebody's software platform: say simulated = true, or leave it out"
+        raise SettingsError(f"the configuration says that {anchor.name} {said}", hint=hint)
+    collateral = table.collateral
+    return Anchor(
+        anchor=anchor,
+        simulated=table.simulated,
+        collateral=collateral if collateral.startswith("https://") else folder / collateral,
+    )
+
+
+def _pem(path: Path) -> TrustAnchor:
+    try:
+        with path.open("rb") as file:
+            return TrustAnchor.from_pem(file.read(MAX_PEM))
+    except OSError as exc:
+        raise SettingsError("a root cannot be read", seen=f"{path}: {exc.strerror}") from exc
+    except MalformedCollateral as exc:
+        raise SettingsError(exc.message, seen=str(path), wanted=exc.wanted, hint=exc.hint) from exc
+
+
+def _policy(table: dict[str, object]) -> AppraisalPolicy:
+    try:
+        return AppraisalPolicy.from_mapping(table)
+    except MalformedPolicy as exc:
+        raise SettingsError(f"[policy]: {exc.message}", seen=exc.seen, wanted=exc.wanted, hint=exc.hint) from exc
+
+
+def _seconds(name: str, value: int, limit: int) -> timedelta:
+    if not 1 <= value <= limit:
+        raise SettingsError(f"{name} is out of range", seen=value, wanted=f"1 to {limit}")
+    return timedelta(seconds=value)

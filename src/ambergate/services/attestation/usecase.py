@@ -1,0 +1,161 @@
+"""Attestation: evidence in, a token out, or the step at which it failed."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ambergate.core.appraise.appraisal import appraise
+from ambergate.core.collateral.needs import needs_of
+from ambergate.core.errors import MalformedCollateral, MalformedEvidence, NotGenuine, NotWelcome, SettingsError
+from ambergate.core.quote.codec import parse_quote
+from ambergate.core.token.issue import Issuance, issue_token
+from ambergate.core.verify.verifier import Verifier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime, timedelta
+    from uuid import UUID
+
+    from ambergate.core.appraise.policy import AppraisalPolicy
+    from ambergate.core.collateral.needs import Needs
+    from ambergate.core.verify.anchors import TrustAnchor
+    from ambergate.core.verify.verdict import VerifiedQuote
+    from ambergate.services.attestation.nonces import Nonces
+    from ambergate.services.attestation.ports import CollateralSource, SigningKeys
+    from ambergate.services.attestation.wire import Evidence
+
+BINDING_STEP: Final = "10.2.report_data"
+SIMULATED_SUFFIX: Final = "/simulated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """One root that is believed, where its holder's statements come from, and whether it is a software platform's."""
+
+    anchor: TrustAnchor
+    collateral: CollateralSource
+    simulated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issuer:
+    """Who this service is, and how long its word holds."""
+
+    base_url: str
+    instance_id: UUID
+    token_lifetime: timedelta
+    new_id: Callable[[], UUID]
+
+
+class Attestation:
+    """The use case. Safe to share between threads.
+
+    Args:
+        roots: whose evidence is taken, each key once.
+        policy: which genuine evidence is welcome.
+        nonces: makes and recognises nonces.
+        keys: sign tokens.
+        issuer: who issues them.
+
+    Raises:
+        SettingsError: two roots with one key, or none.
+    """
+
+    def __init__(
+        self, *, roots: Sequence[Trust], policy: AppraisalPolicy, nonces: Nonces, keys: SigningKeys, issuer: Issuer
+    ) -> None:
+        self._roots = {trust.anchor.key: (trust, Verifier(anchor=trust.anchor)) for trust in roots}
+        if not roots or len(self._roots) != len(roots):
+            raise SettingsError("each root must be named, and once", seen=f"{len(roots)} roots")
+        self._policy = policy
+        self._nonces = nonces
+        self._keys = keys
+        self._issuer = issuer
+
+    def attest(self, evidence: Evidence, *, at: datetime) -> str:
+        """A token for this evidence.
+
+        Raises:
+            Malformed, MalformedEvidence: the request is not one.
+            NotGenuine: nonce, chain, signature or binding does not hold; names the step.
+            NotWelcome: the policy refuses it.
+            Unavailable: collateral cannot be had.
+        """
+        if evidence.policy_ids:
+            mismatches = [
+                {"rule": "policy_ids", "seen": str(i), "wanted": "a policy of this service"}
+                for i in evidence.policy_ids
+            ]
+            raise NotWelcome("no such policy is known here", code="unknown-policy", mismatches=mismatches)
+        fresh = self._nonces.check(evidence.nonce, at) if evidence.nonce is not None else b""
+        trust, verified = self._verify(evidence.quote, at)
+        if evidence.nonce is not None or evidence.runtime_data:
+            check_binding(verified, fresh + (evidence.runtime_data or b""))
+        appraisal = appraise(verified, self._policy)
+        key = self._keys.key_for(evidence.algorithm)
+        return issue_token(appraisal, self._issuance(evidence, trust, verified, at), key, evidence.algorithm)
+
+    def _verify(self, raw: bytes, at: datetime) -> tuple[Trust, VerifiedQuote]:
+        quote = parse_quote(raw)
+        try:
+            needs = needs_of(quote)
+        except MalformedCollateral as exc:  # it stands in the quote: the sender's doing, not ours
+            raise MalformedEvidence(exc.message, code="pck-chain-malformed", seen=exc.seen, wanted=exc.wanted) from exc
+        trust, verifier = self._root(needs)
+        collateral = trust.collateral.collateral(fmspc=needs.fmspc, ca=needs.ca, tee=needs.tee)
+        return trust, verifier.verify(raw, collateral, at=at)
+
+    def _root(self, needs: Needs) -> tuple[Trust, Verifier]:
+        """The root that the quote itself names; verification will prove or refute it."""
+        found = self._roots.get(needs.root_key)
+        if found is None:
+            raise NotGenuine(
+                "the chain ends at another root",
+                step="2.2.pck_chain_anchor",
+                code="pck-chain-untrusted",
+                seen=f"key {needs.root_key.hex()[:16]}…",
+                wanted=" or ".join(trust.anchor.name for trust, _ in self._roots.values()),
+                hint="this service does not take evidence of that root",
+            )
+        return found
+
+    def _issuance(self, evidence: Evidence, trust: Trust, verified: VerifiedQuote, at: datetime) -> Issuance:
+        nonce = evidence.nonce
+        base_url = self._issuer.base_url
+        issued = at.replace(microsecond=0)
+        return Issuance(
+            issuer=base_url + (SIMULATED_SUFFIX if trust.simulated else ""),
+            base_url=base_url,
+            token_id=self._issuer.new_id(),
+            instance_id=self._issuer.instance_id,
+            issued_at=issued,
+            # A token never outlives what it rests on.
+            expires_at=min(issued + self._issuer.token_lifetime, verified.window.not_after),
+            simulated=trust.simulated,
+            nonce=None if nonce is None else {"val": nonce.val, "iat": nonce.iat, "signature": nonce.signature},
+            runtime_data=evidence.runtime_data,
+        )
+
+
+def check_binding(verified: VerifiedQuote, bound: bytes) -> None:
+    """REPORTDATA of an SGX quote starts with SHA-256 of nonce and runtime data, and ends in 32 zero bytes.
+
+    Proves that the enclave chose this data when it made its report. Source: wire protocol, section 2.
+
+    Raises:
+        NotGenuine: it does not.
+    """
+    wanted = hashlib.sha256(bound).digest() + bytes(32)
+    seen = verified.report.report_data.value
+    if not hmac.compare_digest(seen, wanted):
+        raise NotGenuine(
+            "REPORTDATA does not bind this nonce and runtime data",
+            step=BINDING_STEP,
+            code="report-data-mismatch",
+            seen=seen.hex(),
+            wanted=wanted.hex(),
+            hint="quote SHA-256 of val, iat and runtime data, as bytes, in this order; is this a replay?",
+        )
