@@ -106,7 +106,7 @@ def _instant(text: str | None) -> datetime:
 
 def _key_set(place: str, cacerts: Path | None) -> bytes:
     if place.startswith("https://"):
-        return _fetch(place, cacerts)
+        return fetch_key_set(place, cacerts)
     if "://" in place:
         message = f"{place}: keys are fetched over https:// only"
         raise click.BadParameter(message, param_hint="--jwks")
@@ -118,7 +118,14 @@ def _key_set(place: str, cacerts: Path | None) -> bytes:
         raise click.BadParameter(message, param_hint="--jwks") from exc
 
 
-def _fetch(url: str, cacerts: Path | None) -> bytes:
+def fetch_key_set(url: str, cacerts: Path | None) -> bytes:
+    """The key set at this address, bounded, over verified TLS.
+
+    Raises:
+        Unavailable: the issuer cannot be reached. `TimedOut` when it was too slow.
+        MalformedToken: there is no key set.
+        TooLarge: it is too long.
+    """
     import httpx
 
     trust = ssl.create_default_context(cafile=str(cacerts) if cacerts else None)

@@ -165,6 +165,8 @@ def _become(
         _report(channel, error.as_dict())
     except OSError as error:
         _report(channel, {"message": f"the child failed: {error}", "errno": error.errno})
+    except Exception as error:  # noqa: BLE001 - a fault of ours: told by the parent, since this process just ends
+        _report(channel, {"message": f"the child failed: {type(error).__name__}: {error}"})
     finally:
         os._exit(EXIT_NOT_EXECUTABLE)  # not sys.exit: the parent's handlers and buffers are not ours to run
 

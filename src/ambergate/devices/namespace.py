@@ -143,8 +143,11 @@ def _mount(source: str, target: str, kind: str | None, flags: int, options: str 
 
 def _put(path: str, text: str) -> None:
     try:
-        with open(path, "w", encoding="ascii") as file:  # noqa: PTH123
-            file.write(text)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, text.encode())
+        finally:
+            os.close(descriptor)
     except OSError as exc:
         raise _refused(f"write {path}", exc.errno or errno.EIO) from exc
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -14,6 +13,10 @@ from ambergate.cli.main import main
 from ambergate.core.verify.steps import STEPS
 from ambergate.simulator.faults import FAULTS, SPECIMEN
 from ambergate.simulator.platform import SimulatedPlatform
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
 PLATFORM = SimulatedPlatform.create(at=AT, random=stream("cli"))
@@ -33,9 +36,8 @@ def amber(*arguments: str | Path) -> Result:
 
 def verify(files: Path, *more: str, at: datetime = AT, anchor: bool = True) -> Result:
     root = ("--anchor", files / "root.pem") if anchor else ()
-    return amber(
-        "quote", "verify", files / "quote", "--collateral", files / "collateral.json", "--at", at.isoformat(), *root, *more
-    )  # fmt: skip
+    given = ("--collateral", files / "collateral.json", "--at", at.isoformat())
+    return amber("quote", "verify", files / "quote", *given, *root, *more)
 
 
 def test_a_genuine_quote_as_json(files: Path) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from tests.unit.simulator.stream import stream
@@ -10,6 +9,10 @@ from ambergate.core.errors import MalformedCollateral, Unavailable
 from ambergate.core.measurements import Fmspc
 from ambergate.pcs.offline import DirectoryCollateral
 from ambergate.simulator.platform import SimulatedPlatform
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 import threading
-from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +19,10 @@ from ambergate.core.verify import TrustAnchor, verify_quote
 from ambergate.pcs.online import MAX_RESPONSE, OnlineCollateral
 from ambergate.simulator.faults import SPECIMEN
 from ambergate.simulator.platform import SimulatedPlatform
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
 PLATFORM = SimulatedPlatform.create(at=AT, random=stream("online"))

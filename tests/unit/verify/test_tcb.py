@@ -96,7 +96,7 @@ def test_qe_levels_in_the_order_of_the_document() -> None:
     identity = QeIdentity(
         kind="QE", issue_date=AT, next_update=AT, evaluation_data_number=1, misc_select=0, misc_select_mask=0,
         attributes=bytes(16), attributes_mask=bytes(16), mr_signer=MrSigner(bytes(32)), isv_prod_id=1,
-        levels=tuple(QeLevel(isv_svn=svn, status=status, date=AT, advisory_ids=()) for svn, status in ((8, UP), (5, OUT))),
+        levels=tuple(QeLevel(isv_svn=svn, status=each, date=AT, advisory_ids=()) for svn, each in ((8, UP), (5, OUT))),
     )  # fmt: skip
     assert [getattr(qe_level(svn, identity), "status", None) for svn in (9, 8, 7, 5, 4)] == [UP, UP, OUT, OUT, None]
     backwards = replace(identity, levels=identity.levels[::-1])

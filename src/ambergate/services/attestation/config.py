@@ -47,8 +47,8 @@ from ambergate.services.web.server import TlsFiles
 from ambergate.services.web.settings import Listen, load_toml, public_url
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Sequence
+    from pathlib import Path
 
 MAX_LIFETIME: Final = 24 * 3600  # seconds; a token is a statement about now
 MAX_NONCE: Final = 3600  # seconds

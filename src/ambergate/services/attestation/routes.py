@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ambergate.services.attestation.usecase import Attestation
 
 _JSON: Final = "application/json"
-_OLD_TOKEN: Final = "application/jwt"
+_OLD_TOKEN: Final = "application/jwt"  # noqa: S105  a media type; before December 2022 the body was the bare token
 _MEDIA: Final = frozenset({_JSON, _OLD_TOKEN, "application/*", "*/*", ""})
 
 

@@ -64,7 +64,7 @@ class Version(msgspec.Struct, frozen=True):
     name: str
     version: str
     commit: str
-    buildDate: str
+    buildDate: str  # noqa: N815  the protocol's spelling
 
 
 def read_request(request: AttestRequest) -> Evidence:

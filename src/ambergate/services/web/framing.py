@@ -51,7 +51,7 @@ class Framing:
                 await _refuse_request_id(scope, receive, exchange)
             else:
                 await self._app(scope, receive, exchange.send)
-        except Exception:  # the net: the caller learns nothing of it, the log everything
+        except Exception:  # noqa: BLE001  # the net: the caller learns nothing of it, the log everything
             _LOG.exception("unhandled error, trace-id %s", exchange.trace_id)
             if not exchange.status:
                 await internal_error()(scope, receive, exchange.send)

@@ -1,0 +1,104 @@
+"""What the broker's tests play with: a clock that they turn, an issuer's key set, a running broker."""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+import httpx
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from tests.integration.keybroker.forge import AT, MR_ENCLAVE, MR_SIGNER
+
+from ambergate.core.release.resource_policy import ResourcePolicy
+from ambergate.services.keybroker.app import create_app
+from ambergate.services.web.server import running
+from ambergate.stores.engine import open_database
+from ambergate.stores.sealing import Sealer
+from ambergate.stores.secrets import SecretStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from starlette.requests import Request
+
+    from ambergate.services.keybroker.ports import Decision
+    from ambergate.services.keybroker.trust import TrustedIssuers
+    from ambergate.services.web.server import TlsFiles
+
+SECRET: Final = b"thirty-two bytes of real secret!"
+# Version 3, as in the original's sample configuration: any version must do.
+KEY_ID: Final = UUID("ae6281b3-e4fe-3db5-82fd-000000000001")
+LOOSE_KEY_ID: Final = UUID("017f22e2-79b0-7cc3-98c4-dc0c0c07398f")
+STRICT: Final = ResourcePolicy.from_mapping(
+    {"mr_enclave": MR_ENCLAVE, "mr_signer": MR_SIGNER, "isv_prod_id": 7, "minimum_isv_svn": 3}
+)
+LOOSE: Final = ResourcePolicy.from_mapping(
+    {**STRICT.to_mapping(), "dangerously_allow_debug": True, "insecure_accept_simulated": True}
+)
+
+
+@dataclass
+class Clock:
+    """The broker's clock."""
+
+    instant: datetime = AT
+
+    def __call__(self) -> datetime:
+        return self.instant
+
+
+@dataclass
+class KeySetServer:
+    """What the issuer answers at /certs, and how often it was asked."""
+
+    body: object
+    status: int = 200
+    asked: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def app(self) -> Starlette:
+        async def certs(request: Request) -> Response:
+            del request
+            self.asked += 1
+            return JSONResponse(self.body, self.status, self.headers)
+
+        return Starlette(routes=[Route("/certs", certs)])
+
+
+@dataclass
+class Broker:
+    """A running key broker."""
+
+    client: httpx.Client
+    port: int
+    clock: Clock
+    decisions: list[Decision]
+    store: SecretStore
+
+    def transfer(self, token: str, key_id: object = KEY_ID, **headers: str) -> httpx.Response:
+        return self.client.post(f"/kbs/v1/keys/{key_id}/transfer", json={"attestation_token": token}, headers=headers)
+
+
+@contextmanager
+def running_broker(trust: TrustedIssuers, tls: TlsFiles, folder: Path) -> Iterator[Broker]:
+    """A key broker on a real socket with two keys, one under a strict and one under a loose policy."""
+    clock = Clock()
+    decisions: list[Decision] = []
+    with ExitStack() as stack:
+        engine = open_database(folder / "broker.sqlite")
+        stack.callback(engine.dispose)
+        store = SecretStore(engine, Sealer(b"k" * 32))
+        store.add(KEY_ID, SECRET, STRICT, at=AT)
+        store.add(LOOSE_KEY_ID, SECRET, LOOSE, at=AT)
+        port = stack.enter_context(running(create_app(store, trust, now=clock, audit=decisions.append), tls))
+        context = ssl.create_default_context(cafile=str(tls.certificate.with_name("ca.pem")))
+        base = f"https://127.0.0.1:{port}"
+        client = stack.enter_context(httpx.Client(base_url=base, verify=context, trust_env=False))
+        yield Broker(client, port, clock, decisions, store)

@@ -1,0 +1,181 @@
+"""`amber keybroker` as an operator uses it: keys in, a real server process, secrets out."""
+
+from __future__ import annotations
+
+import json
+import signal
+import ssl
+import subprocess
+import sys
+from base64 import b64decode
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import httpx
+import pytest
+from click.testing import CliRunner
+from tests.integration.keybroker.forge import MR_ENCLAVE, Forge
+
+from ambergate.cli.main import main
+from ambergate.core.release.envelope import open_sealed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from click.testing import Result
+
+    from ambergate.services.web.server import TlsFiles
+
+KEY_ID = "ae6281b3-e4fe-3db5-82fd-000000000001"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tls: TlsFiles, forge: Forge) -> Path:
+    """A broker's folder: configuration, the issuer's pinned keys, a policy."""
+    (tmp_path / "keys.json").write_text(json.dumps(forge.key_set()))
+    (tmp_path / "policy.toml").write_text(f'mr_enclave = "{MR_ENCLAVE}"\n')
+    (tmp_path / "broker.toml").write_text(
+        f'[listen]\nport = 0\ncertificate = "{tls.certificate}"\nkey = "{tls.key}"\n'
+        '[store]\ndatabase = "broker.sqlite"\nkey_encryption_key = "broker.kek"\n'
+        '[[issuers]]\nissuer = "https://attest.example:8443"\njwks_file = "keys.json"\n'
+    )
+    return tmp_path
+
+
+def amber(folder: Path, *args: str, stdin: bytes | None = None) -> Result:
+    """`amber keybroker ARGS`, in this process."""
+    filled = [arg.replace("POLICY", str(folder / "policy.toml")) for arg in args]
+    if "key" in args:
+        filled += ["--config", str(folder / "broker.toml")]
+    return CliRunner().invoke(main, ["keybroker", *filled], input=stdin, catch_exceptions=False)
+
+
+def imported(folder: Path, secret: bytes, *more: str) -> Result:
+    return amber(folder, "key", "import", "--policy", "POLICY", *more, stdin=secret)
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[int]:
+    """`amber keybroker serve` as a process of its own; yields its port, and sees it end well."""
+    command = [sys.executable, "-c", "from ambergate.cli.main import main; main()", "keybroker", "serve", "--json"]
+    command += ["--config", str(folder / "broker.toml")]
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            text = ""
+            while not text.endswith("}\n}\n"):
+                line = process.stdout.readline()
+                assert line, (folder / "log").read_text()
+                text += line
+            yield int(json.loads(text)["listening"]["port"])
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+        assert process.returncode == 0
+
+
+def test_from_import_to_release(folder: Path, forge: Forge, ca: Path) -> None:
+    """The secret that went in comes out, for the approved enclave, from a process that was only given files."""
+    secret = b"bytes \x00\xff as they are\n"
+    assert imported(folder, secret, "--id", KEY_ID).output == f"{KEY_ID}\n"
+    at = int(datetime.now(UTC).timestamp())
+    token = forge.token(claims=forge.claims(iat=at - 5, nbf=at - 5, exp=at + 300))
+    context = ssl.create_default_context(cafile=str(ca))
+    with (
+        serving(folder) as port,
+        httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=context, trust_env=False) as client,
+    ):
+        path = f"/kbs/v1/keys/{KEY_ID}/transfer"
+        body = client.post(path, json={"attestation_token": token}).raise_for_status().json()
+        refused = client.post(path, json={"attestation_token": forge.token()})
+    wrapped = (b64decode(body[name]) for name in ("wrapped_key", "wrapped_swk"))
+    assert open_sealed(forge.workload_key, *wrapped) == secret
+    assert refused.status_code == 401
+    log = (folder / "log").read_text()
+    assert log.count('"event": "key-transfer"') == 2
+    assert '"outcome": "released"' in log
+    assert token.split(".")[2] not in log
+    assert secret.hex() not in log
+
+
+def test_a_key_is_listed_without_being_shown(folder: Path) -> None:
+    imported(folder, b"secret-value", "--id", KEY_ID, "--label", "database")
+    words = amber(folder, "key", "list").output
+    assert KEY_ID in words
+    assert "database" in words
+    assert MR_ENCLAVE in words
+    assert "secret-value" not in words
+    (one,) = json.loads(amber(folder, "key", "list", "--json").output)
+    assert (one["id"], one["bytes"], one["policy"]["tcb_statuses"]) == (KEY_ID, 12, ["UpToDate"])
+
+
+def test_a_key_is_generated_under_a_fresh_id(folder: Path) -> None:
+    made = json.loads(amber(folder, "key", "generate", "--policy", "POLICY", "--json").output)
+    assert UUID(made["id"]).version == 4
+    assert made["bytes"] == 32
+
+
+def test_a_key_is_deleted_once(folder: Path) -> None:
+    imported(folder, b"x", "--id", KEY_ID)
+    assert amber(folder, "key", "delete", "--id", KEY_ID).exit_code == 0
+    again = amber(folder, "key", "delete", "--id", KEY_ID)
+    assert again.exit_code == 1
+    assert "no key of this id" in again.stderr
+
+
+def test_a_key_gets_another_policy(folder: Path) -> None:
+    imported(folder, b"x", "--id", KEY_ID)
+    (folder / "policy.toml").write_text(f'mr_enclave = "{"0f" * 32}"\n')
+    assert amber(folder, "key", "set-policy", "--id", KEY_ID, "--policy", "POLICY").exit_code == 0
+    assert "0f" * 32 in amber(folder, "key", "list").output
+
+
+def test_a_secret_is_read_from_a_file(folder: Path) -> None:
+    (folder / "secret").write_bytes(b"12345")
+    made = amber(folder, "key", "import", "--policy", "POLICY", "--file", str(folder / "secret"), "--json")
+    assert json.loads(made.output)["bytes"] == 5
+
+
+@pytest.mark.parametrize("size", [0, 65537])
+def test_a_secret_of_impossible_size_is_not_kept(folder: Path, size: int) -> None:
+    assert imported(folder, b"x" * size).exit_code == 1
+    assert "no keys" in amber(folder, "key", "list").output
+
+
+def test_an_id_is_not_given_twice(folder: Path) -> None:
+    imported(folder, b"x", "--id", KEY_ID)
+    assert imported(folder, b"y", "--id", KEY_ID).exit_code == 1
+
+
+def test_an_id_that_is_none(folder: Path) -> None:
+    assert imported(folder, b"x", "--id", "42").exit_code == 1
+
+
+def test_database_and_key_file_are_the_owners_alone(folder: Path) -> None:
+    imported(folder, b"x")
+    for name in ("broker.sqlite", "broker.kek"):
+        assert (folder / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_policy_is_checked_before_it_is_used(folder: Path) -> None:
+    good = amber(folder, "policy", "check", "POLICY")
+    assert good.exit_code == 0
+    assert "dangerously_allow_debug = false" in good.output
+    (folder / "policy.toml").write_text(f'mrenclave = "{MR_ENCLAVE}"\n')
+    bad = amber(folder, "policy", "check", "POLICY")
+    assert bad.exit_code == 4
+    assert "did you mean mr_enclave?" in bad.stderr
+    told = json.loads(amber(folder, "policy", "check", "POLICY", "--json").output)
+    assert told["error"]["code"] == "malformed-policy"
+    assert imported(folder, b"x").exit_code == 4
+
+
+def test_a_configuration_that_cannot_be_used(folder: Path) -> None:
+    (folder / "broker.toml").write_text("[listen]\n")
+    assert amber(folder, "key", "list").exit_code == 1

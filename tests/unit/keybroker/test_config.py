@@ -1,0 +1,81 @@
+"""The broker's configuration loads strictly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ambergate.core.errors import SettingsError
+from ambergate.services.keybroker.config import load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LISTEN = '[listen]\nport = 9443\ncertificate = "cert.pem"\nkey = "/etc/key.pem"\n'
+STORE = '[store]\ndatabase = "broker.sqlite"\nkey_encryption_key = "broker.kek"\n'
+ISSUER = '[[issuers]]\nissuer = "https://a"\njwks_url = "https://a/certs"\n'
+GOOD = LISTEN + STORE + ISSUER
+
+
+def written(folder: Path, text: str) -> Path:
+    file = folder / "broker.toml"
+    file.write_text(text)
+    return file
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    config = load(written(tmp_path, GOOD))
+    assert (config.host, config.port) == ("127.0.0.1", 9443)
+    assert config.tls.certificate == tmp_path / "cert.pem"
+    assert str(config.tls.key) == "/etc/key.pem"
+    assert config.database == tmp_path / "broker.sqlite"
+    assert config.key_encryption_key == tmp_path / "broker.kek"
+
+
+def test_loading_makes_and_fetches_nothing(tmp_path: Path) -> None:
+    load(written(tmp_path, GOOD))
+    assert [file.name for file in tmp_path.iterdir()] == ["broker.toml"]
+
+
+def test_simulation_is_accepted_from_named_issuers_only(tmp_path: Path) -> None:
+    text = GOOD + '[[issuers]]\nissuer = "https://a/simulated"\njwks_file = "k"\ninsecure_accept_simulated = true\n'
+    issuers = load(written(tmp_path, text)).trust._issuers
+    assert {name: trusted.accept_simulated for name, trusted in issuers.items()} == {
+        "https://a": False,
+        "https://a/simulated": True,
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("[listen", id="no TOML"),
+        pytest.param(STORE + ISSUER, id="no listen"),
+        pytest.param(LISTEN + ISSUER, id="no store"),
+        pytest.param(LISTEN + STORE, id="no issuers"),
+        pytest.param("issuers = []\n" + LISTEN + STORE, id="nobody trusted"),
+        pytest.param(GOOD + ISSUER, id="an issuer twice"),
+        pytest.param(GOOD + "accept_simulated = true\n", id="unknown member of an issuer"),
+        pytest.param("debug = true\n" + GOOD, id="unknown table"),
+        pytest.param(GOOD.replace("port = 9443", 'port = "9443"'), id="port in words"),
+        pytest.param(GOOD.replace("9443", "70000"), id="no such port"),
+        pytest.param(GOOD.replace("https://a/certs", "http://a/certs"), id="unverified keys"),
+        pytest.param(GOOD.replace("https://a/certs", "file:///certs"), id="keys from nowhere"),
+        pytest.param(GOOD.replace("https://a/certs", "https:///certs"), id="no host"),
+        pytest.param(GOOD.replace("https://a/certs", "https://u:p@a/certs"), id="a password in the URL"),
+        pytest.param(GOOD.replace("https://a/certs", "https://a:x/certs"), id="port of words"),
+        pytest.param(GOOD.replace('issuer = "https://a"', 'issuer = ""'), id="nameless issuer"),
+        pytest.param(GOOD + 'jwks_file = "keys.json"\n', id="keys from two places"),
+        pytest.param(GOOD.replace('jwks_url = "https://a/certs"', ""), id="keys from no place"),
+        pytest.param(
+            GOOD.replace('jwks_url = "https://a/certs"', 'jwks_file = "k"\ncacerts = "ca"'), id="roots for a file"
+        ),
+        pytest.param(GOOD + 'cacerts = "missing.pem"\n', id="roots missing"),
+        pytest.param(GOOD + 'insecure_accept_simulated = "yes"\n', id="flag in words"),
+    ],
+)
+def test_what_does_not_load(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError):
+        load(written(tmp_path, text))
