@@ -53,7 +53,7 @@ def store(engine: Engine) -> SecretStore:
     [
         "ae6281b3-e4fe-3db5-82fd-000000000001",
         "c232ab00-9414-11ec-b3c8-9f68deced846",
-        str(uuid4()),
+        "1397c628-faee-4301-9b38-f4414c6a3780",
         "017f22e2-79b0-7cc3-98c4-dc0c0c07398f",
         "00000000-0000-0000-0000-000000000000",
         "ffffffff-ffff-ffff-ffff-ffffffffffff",

@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ambergate.core.token.check import KeySet, check_token
 from tests.integration.keybroker.forge import AT, ISSUER, MR_ENCLAVE, MR_SIGNER, Forge
 
 from ambergate.core.errors import ReleaseRefused
 from ambergate.core.release.decision import RULES, decide
 from ambergate.core.release.envelope import encode_held_key
 from ambergate.core.release.resource_policy import TCB_STATUSES, ResourcePolicy
+from ambergate.core.token.check import KeySet, check_token
 
 if TYPE_CHECKING:
     from ambergate.core.token.claims import AttestationClaims
