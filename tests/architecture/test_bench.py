@@ -1,0 +1,50 @@
+"""The benchmark runs, and its figures are where others look for them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from bench.rounds import Rounds
+
+if TYPE_CHECKING:
+    from typing import Any
+
+_PROJECT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """One round over the software platform."""
+    output = tmp_path_factory.mktemp("bench") / "build" / "bench.json"
+    command = [sys.executable, "-m", "bench", "--rounds", "1", "--output", str(output)]
+    environment = {**os.environ, "AMBER_VECTORS": str(output.parent)}
+    subprocess.run(command, cwd=_PROJECT, env=environment, check=True, capture_output=True)
+    figures: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
+    return figures
+
+
+def test_every_figure_is_there(report: dict[str, Any]) -> None:
+    for name in ("verify_warm", "verify_cold", "p256_verify", "dcap_qvl"):
+        assert report[name] > 0
+    assert set(report["ratios"]) >= {"verify_warm/p256_verify", "verify_cold/dcap_qvl"}
+    assert report["machine"]
+    assert "simulated" in report["evidence"]
+
+
+def test_a_verification_costs_a_signature_at_least(report: dict[str, Any]) -> None:
+    """What is faster than the signature that it must check did not check it."""
+    assert report["ratios"]["verify_cold/p256_verify"] > 1
+
+
+def test_ratios_are_taken_round_by_round() -> None:
+    """A machine that slows down for one round slows both: the ratio stays."""
+    rounds = Rounds({"ours": (10.0, 30.0, 10.0), "theirs": (20.0, 60.0, 20.0)})
+    assert rounds.ratio("ours", "theirs") == 0.5
+    assert rounds.median("ours") == 10.0
+    assert rounds.count == 3
