@@ -11,7 +11,7 @@ import pytest
 from tests.integration.keybroker.forge import AT, ISSUER, MR_ENCLAVE, MR_SIGNER, Forge
 
 from ambergate.core.errors import ReleaseRefused
-from ambergate.core.release.decision import RULES, decide
+from ambergate.core.release.decision import RULES, Grant, decide
 from ambergate.core.release.envelope import encode_held_key
 from ambergate.core.release.resource_policy import TCB_STATUSES, ResourcePolicy
 from ambergate.core.token.check import KeySet, check_token
@@ -101,22 +101,22 @@ def test_all_reasons_are_told(good: AttestationClaims) -> None:
 
 def test_the_last_instant_of_a_token(good: AttestationClaims) -> None:
     """Its expiry is the first instant at which it is worth nothing (RFC 7519 section 4.1.4)."""
-    assert decide(good, BOTH, good.expires_at - timedelta(microseconds=1))
+    assert isinstance(decide(good, BOTH, good.expires_at - timedelta(microseconds=1)), Grant)
     assert refused(good, BOTH, good.expires_at) == ["lifetime"]
-    assert decide(good, BOTH, good.issued_at)
+    assert isinstance(decide(good, BOTH, good.issued_at), Grant)
 
 
 def test_what_the_policy_does_not_name_may_differ(good: AttestationClaims) -> None:
     """A policy by MRENCLAVE holds whoever signed; one by signer holds for every program of that product."""
-    assert decide(replace(good, mr_signer="01" * 32, isv_prod_id=9, isv_svn=0), BY_ENCLAVE, AT)
-    assert decide(replace(good, mr_enclave="01" * 32, isv_svn=9), BY_SIGNER, AT)
+    assert isinstance(decide(replace(good, mr_signer="01" * 32, isv_prod_id=9, isv_svn=0), BY_ENCLAVE, AT), Grant)
+    assert isinstance(decide(replace(good, mr_enclave="01" * 32, isv_svn=9), BY_SIGNER, AT), Grant)
 
 
 def test_danger_is_accepted_only_when_spelled_out(good: AttestationClaims) -> None:
     debug = ResourcePolicy.from_mapping({"mr_enclave": MR_ENCLAVE, "dangerously_allow_debug": True})
     simulated = ResourcePolicy.from_mapping({"mr_enclave": MR_ENCLAVE, "insecure_accept_simulated": True})
-    assert decide(replace(good, debug=True), debug, AT)
-    assert decide(replace(good, simulated=True), simulated, AT)
+    assert isinstance(decide(replace(good, debug=True), debug, AT), Grant)
+    assert isinstance(decide(replace(good, simulated=True), simulated, AT), Grant)
     assert refused(replace(good, debug=True, simulated=True), debug) == ["simulated"]
     assert refused(replace(good, debug=True, simulated=True), simulated) == ["debug"]
 
@@ -124,12 +124,13 @@ def test_danger_is_accepted_only_when_spelled_out(good: AttestationClaims) -> No
 @pytest.mark.parametrize("status", TCB_STATUSES)
 def test_a_status_is_accepted_when_it_is_listed(good: AttestationClaims, status: str) -> None:
     policy = ResourcePolicy.from_mapping({"mr_enclave": MR_ENCLAVE, "tcb_statuses": [status]})
-    assert decide(replace(good, tcb_status=status), policy, AT)
-    assert refused(good, policy) == ["tcb_status"] if status != "UpToDate" else decide(good, policy, AT)
+    assert isinstance(decide(replace(good, tcb_status=status), policy, AT), Grant)
+    if status != "UpToDate":
+        assert refused(good, policy) == ["tcb_status"]
 
 
 def test_a_measurement_in_upper_case_is_the_same_measurement(good: AttestationClaims) -> None:
-    assert decide(replace(good, mr_enclave=MR_ENCLAVE.upper()), BY_ENCLAVE, AT)
+    assert isinstance(decide(replace(good, mr_enclave=MR_ENCLAVE.upper()), BY_ENCLAVE, AT), Grant)
 
 
 def test_a_refusal_never_shows_the_held_data(good: AttestationClaims, forge: Forge) -> None:
