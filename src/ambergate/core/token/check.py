@@ -41,13 +41,17 @@ def check_token(
         keys: the issuer's keys, had from the issuer over a channel that the caller trusts.
         issuer: exactly what `iss` must be.
         at: now, aware.
-        require: claim -> value that it must have; a list must equal the list.
+        require: claim -> value that it must have, compared as JSON is: true is not 1, at any depth, and 1 is not 1.0.
         accept_simulated: take tokens about software platforms. Such a token proves nothing about hardware.
 
     Raises:
         MalformedToken: not a token.
         TokenRejected: it proves nothing here; `code` says which check.
+        ValueError: `at` has no time zone.
     """
+    if at.tzinfo is None:
+        msg = "`at` must say its time zone"
+        raise ValueError(msg)
     members = keys.verify(token)
     if members.get("iss") != issuer:
         raise TokenRejected("the token is of another issuer", code="bad-issuer", seen=members.get("iss"), wanted=issuer)
@@ -57,7 +61,7 @@ def check_token(
     claims = read_claims(members)
     _check_simulated(members, accept=accept_simulated)
     for name, wanted in (require or {}).items():
-        if name not in members or type(members[name]) is not type(wanted) or members[name] != wanted:
+        if name not in members or not _same(members[name], wanted):
             seen = members.get(name, "nothing")
             raise TokenRejected(f"the claim {name} differs", code="claim-mismatch", seen=seen, wanted=wanted)
     return claims
@@ -90,3 +94,12 @@ def _check_simulated(members: Mapping[str, object], *, accept: bool) -> None:
         raise TokenRejected(
             "the token is about a software platform", code="simulated", seen=f"{SIMULATED}: true", wanted="hardware"
         )
+
+
+def _same(seen: object, wanted: object) -> bool:
+    """Equality of JSON values: Python's own holds that True is 1 and 1 is 1.0."""
+    if isinstance(seen, dict) and isinstance(wanted, dict):
+        return seen.keys() == wanted.keys() and all(_same(seen[name], wanted[name]) for name in seen)
+    if isinstance(seen, list) and isinstance(wanted, list):
+        return len(seen) == len(wanted) and all(map(_same, seen, wanted))
+    return type(seen) is type(wanted) and seen == wanted

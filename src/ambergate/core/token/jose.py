@@ -30,6 +30,17 @@ MAX_KEYS: Final = 64
 MIN_RSA_BITS: Final = 2048  # NIST SP 800-131A; the keys that this protocol's services use have 3072
 MAX_RSA_BITS: Final = 8192
 
+
+class _Registry(jws.JWSRegistry):
+    """One algorithm: a header chooses nothing. The token's length is bounded already; 512 bytes hold no `x5c`."""
+
+    max_header_length = MAX_TOKEN
+
+
+# Header members that we do not know are ignored, as RFC 7515, 4, has it; `crit` is refused below.
+_REGISTRIES: Final = {alg: _Registry(algorithms=[alg], strict_check_header=False) for alg in ALGORITHMS}
+# Members of a JWK that are secret (RFC 7518, 6.2.2, 6.3.2, 6.4).
+_PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _CANNOT_READ: Final = (JoseError, ValueError, TypeError, KeyError, OverflowError, UnsupportedAlgorithm)
 
 
@@ -124,7 +135,7 @@ class KeySet:
                 "the token's key is not in the key set", code="unknown-signing-key", seen=f"{kid} {alg}", hint=hint
             )
         try:
-            jws.deserialize_compact(token, key, algorithms=[str(alg)])
+            jws.deserialize_compact(token, key, registry=_REGISTRIES[alg])
         except _CANNOT_READ as exc:
             raise TokenRejected(
                 "the token's signature does not hold", code="bad-signature", seen=f"{kid} {alg}"
@@ -154,9 +165,11 @@ def _decode(part: str) -> bytes:
 
 
 def _load(text: str | bytes, what: str) -> dict[str, object]:
-    """A JSON object without repeated members: two readers must not see two tokens."""
+    """A JSON object in UTF-8 without repeated members: two readers must not see two tokens."""
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        # `json.loads` would guess the encoding of bytes, and skip a byte order mark.
+        plain = text.decode() if isinstance(text, bytes) else text
+        value = json.loads(plain, object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as exc:
         raise MalformedToken(f"{what} is not JSON", seen=str(exc)) from exc
     if not isinstance(value, dict):
@@ -183,8 +196,8 @@ def _read_key(entry: object) -> list[tuple[str, str, RSAKey | ECKey]]:
     kid = entry.get("kid")
     if not isinstance(kid, str) or not kid:
         raise MalformedToken("a key has no kid", wanted="text")
-    if "d" in entry:
-        raise MalformedToken("a private key stands in the key set", seen=kid, hint="that key is burnt: replace it")
+    if _PRIVATE & entry.keys():
+        raise MalformedToken("a secret key stands in the key set", seen=kid, hint="that key is burnt: replace it")
     key, allowed = _import(entry, kid)
     alg = entry.get("alg")
     if alg is not None and alg not in allowed:
