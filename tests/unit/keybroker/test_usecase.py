@@ -1,0 +1,103 @@
+"""Transfer of a key: the order of its steps, and what it hands on to whom."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pytest
+from tests.integration.keybroker.forge import AT, ISSUER, MR_ENCLAVE, Forge
+
+from ambergate.core.errors import ReleaseRefused, SettingsError, TokenRejected
+from ambergate.core.release.resource_policy import ResourcePolicy
+from ambergate.core.token.check import KeySet, check_token
+from ambergate.services.keybroker.ports import Decision, UnknownKey
+from ambergate.services.keybroker.usecase import KeyTransfer
+from ambergate.stores.engine import open_database
+from ambergate.stores.sealing import Sealer
+from ambergate.stores.secrets import SecretStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from ambergate.core.token.claims import AttestationClaims
+
+KEY = UUID("ae6281b3-e4fe-3db5-82fd-000000000001")
+
+
+@pytest.fixture(scope="module")
+def forge() -> Forge:
+    return Forge()
+
+
+@dataclass
+class Issuer:
+    """Checks tokens for real, at an instant of the test's choice."""
+
+    keys: KeySet
+
+    def claims(self, token: str, at: datetime) -> AttestationClaims:
+        del at
+        return check_token(token, self.keys, issuer=ISSUER, at=AT)
+
+
+@pytest.fixture
+def trust(forge: Forge) -> Issuer:
+    return Issuer(KeySet.from_json(json.dumps(forge.key_set())))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SecretStore]:
+    engine = open_database(tmp_path / "broker.sqlite")
+    store = SecretStore(engine, Sealer(b"k" * 32))
+    store.add(KEY, b"secret", ResourcePolicy.from_mapping({"mr_enclave": MR_ENCLAVE}), at=AT)
+    yield store
+    engine.dispose()
+
+
+def test_the_decision_is_made_at_the_instant_of_the_request(store: SecretStore, trust: Issuer, forge: Forge) -> None:
+    """Whoever checked the token, and when: an expired one is refused by the decision too."""
+    decisions: list[Decision] = []
+    transfer = KeyTransfer(secrets=store, trust=trust, audit=decisions.append, token_bytes=secrets.token_bytes)
+    claims = trust.claims(forge.token(), AT)
+    assert transfer(KEY, forge.token(), at=AT).wrapped_key
+    with pytest.raises(ReleaseRefused):
+        transfer(KEY, forge.token(), at=claims.expires_at)
+    assert [decision.rules for decision in decisions] == [(), ("lifetime",)]
+
+
+def test_nothing_is_released_that_cannot_be_written_down(store: SecretStore, trust: Issuer, forge: Forge) -> None:
+    def full(decision: Decision) -> None:
+        raise SettingsError("the disk is full", seen=decision.code)
+
+    transfer = KeyTransfer(secrets=store, trust=trust, audit=full, token_bytes=secrets.token_bytes)
+    with pytest.raises(SettingsError, match="disk is full"):
+        transfer(KEY, forge.token(), at=AT)
+
+
+def test_the_token_comes_before_the_key(store: SecretStore, trust: Issuer, forge: Forge) -> None:
+    """Without a good token nobody learns whether a key exists; with one, it is told."""
+    transfer = KeyTransfer(secrets=store, trust=trust, audit=lambda _: None, token_bytes=secrets.token_bytes)
+    absent = UUID(int=0)
+    with pytest.raises(TokenRejected):
+        transfer(absent, forge.token(key=forge.other_key), at=AT)
+    with pytest.raises(UnknownKey):
+        transfer(absent, forge.token(), at=AT)
+
+
+def test_no_randomness_is_used_twice(store: SecretStore, trust: Issuer, forge: Forge) -> None:
+    asked: list[int] = []
+
+    def counted(size: int) -> bytes:
+        asked.append(size)
+        return secrets.token_bytes(size)
+
+    transfer = KeyTransfer(secrets=store, trust=trust, audit=lambda _: None, token_bytes=counted)
+    one, two = (transfer(KEY, forge.token(), at=AT) for _ in range(2))
+    assert asked == [32, 12, 32, 12]
+    assert one.wrapped_key != two.wrapped_key
