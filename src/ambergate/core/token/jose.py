@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 ALGORITHMS: Final = ("PS384", "RS256", "ES256")
 MAX_TOKEN: Final = 64 * 1024  # characters; the longest known tokens have about 6,200
+MAX_DEPTH: Final = 64  # levels of nesting; known tokens have 4
 MAX_KEY_SET: Final = 256 * 1024  # characters; three chains take about 25,000
 MAX_KEYS: Final = 64
 MIN_RSA_BITS: Final = 2048  # NIST SP 800-131A; the keys that this protocol's services use have 3072
@@ -80,7 +82,8 @@ def sign(claims: Mapping[str, object], key: SigningKey, alg: str, *, jku: str) -
     private = key.private_key
     signer = RSAKey.import_key(private) if isinstance(private, rsa.RSAPrivateKey) else ECKey.import_key(private)
     header = {"alg": alg, "jku": jku, "kid": key.kid, "typ": "JWT"}
-    return jws.serialize_compact(header, json.dumps(claims, separators=(",", ":")), signer, algorithms=[alg])
+    payload = json.dumps(claims, separators=(",", ":"), allow_nan=False)
+    return jws.serialize_compact(header, payload, signer, registry=_REGISTRIES[alg])
 
 
 class KeySet:
@@ -99,7 +102,7 @@ class KeySet:
         """
         if len(text) > MAX_KEY_SET:
             raise MalformedToken("the key set is too long", seen=f"{len(text)} characters", wanted=f"<= {MAX_KEY_SET}")
-        members = _load(text, "the key set")
+        members = load_object(text, "the key set")
         entries = members.get("keys")
         if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_KEYS:
             raise MalformedToken("the key set has no keys", wanted=f'{{"keys": [1 to {MAX_KEYS} keys]}}')
@@ -150,28 +153,39 @@ def _take_apart(token: str) -> tuple[dict[str, object], dict[str, object]]:
     if len(parts) != 3:
         raise MalformedToken("the token is not a compact JWS", seen=f"{len(parts)} parts", wanted="3 parts")
     header, payload, _ = (_decode(part) for part in parts)
-    return _load(header, "the token's header"), _load(payload, "the token's payload")
+    return load_object(header, "the token's header"), load_object(payload, "the token's payload")
 
 
-def _decode(part: str) -> bytes:
+def _decode(part: str, what: str = "a part of the token") -> bytes:
     """Base64url without padding, in its one canonical form (RFC 7515, 2)."""
     try:
         data = base64.urlsafe_b64decode(part.encode("ascii") + b"=" * (-len(part) % 4))
     except (ValueError, binascii.Error) as exc:
-        raise MalformedToken("a part of the token is not base64url") from exc
+        raise MalformedToken(f"{what} is not base64url") from exc
     if base64.urlsafe_b64encode(data).rstrip(b"=").decode() != part:
-        raise MalformedToken("a part of the token is not canonical base64url")
+        raise MalformedToken(f"{what} is not canonical base64url")
     return data
 
 
-def _load(text: str | bytes, what: str) -> dict[str, object]:
-    """A JSON object in UTF-8 without repeated members: two readers must not see two tokens."""
+def load_object(text: str | bytes, what: str, *, depth: int = MAX_DEPTH) -> dict[str, object]:
+    """A JSON object that every reader reads alike (RFC 7493): UTF-8, no member twice, finite numbers, whole characters.
+
+    Args:
+        text: JSON.
+        what: what it is, for messages.
+        depth: how deep arrays and objects may nest.
+
+    Raises:
+        MalformedToken: anything else.
+    """
     try:
         # `json.loads` would guess the encoding of bytes, and skip a byte order mark.
         plain = text.decode() if isinstance(text, bytes) else text
-        value = json.loads(plain, object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(plain, object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_finite)
+        _check_depth(value, depth)
+        json.dumps(value, ensure_ascii=False).encode()  # halves of characters, written as \ud800, stop here
     except (ValueError, RecursionError) as exc:
-        raise MalformedToken(f"{what} is not JSON", seen=str(exc)) from exc
+        raise MalformedToken(f"{what} is not JSON", seen=ascii(exc)) from exc
     if not isinstance(value, dict):
         raise MalformedToken(f"{what} is not a JSON object", seen=type(value).__name__)
     return value
@@ -185,9 +199,26 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return members
 
 
-def _no_constant(name: str) -> object:
-    msg = f"{name} is not JSON"
+def _no_number(text: str) -> NoReturn:
+    msg = f"{text[:32]} is no number here"
     raise ValueError(msg)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        _no_number(text)
+    return number
+
+
+def _check_depth(value: object, depth: int) -> None:
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    if children is None:
+        return
+    if depth == 0:
+        msg = "nested too deeply"
+        raise ValueError(msg)
+    for child in children:
+        _check_depth(child, depth - 1)
 
 
 def _read_key(entry: object) -> list[tuple[str, str, RSAKey | ECKey]]:
@@ -202,8 +233,9 @@ def _read_key(entry: object) -> list[tuple[str, str, RSAKey | ECKey]]:
     alg = entry.get("alg")
     if alg is not None and alg not in allowed:
         raise MalformedToken("a key is for an algorithm that is not accepted", seen=f"{kid}: {alg}", wanted=allowed)
-    if entry.get("use", "sig") != "sig":
-        raise MalformedToken("a key is not for signatures", seen=f"{kid}: {entry.get('use')}", wanted="sig")
+    use, operations = entry.get("use", "sig"), entry.get("key_ops", ["verify"])
+    if use != "sig" or not isinstance(operations, list) or "verify" not in operations:
+        raise MalformedToken("a key is not for signatures", seen=f"{kid}: {use} {operations}", wanted="sig, verify")
     return [(kid, each, key) for each in (allowed if alg is None else (alg,))]
 
 
@@ -213,15 +245,16 @@ def _import(entry: dict[str, Any], kid: str) -> tuple[RSAKey | ECKey, tuple[str,
     if names is None:
         raise MalformedToken("a key is of a kind that is not accepted", seen=f"{kid}: {kind}", wanted="RSA or EC")
     numbers: dict[str, str | list[str]] = {name: entry[name] for name in names if isinstance(entry.get(name), str)}
+    allowed = _rsa(numbers, kid) if kind == "RSA" else _ec(numbers, kid)
     try:
-        key = RSAKey.import_key(numbers) if kind == "RSA" else ECKey.import_key(numbers)
+        return (RSAKey if kind == "RSA" else ECKey).import_key(numbers), allowed
     except _CANNOT_READ as exc:
         raise MalformedToken("a key cannot be read", seen=kid) from exc
-    return (key, _rsa(key, kid)) if isinstance(key, RSAKey) else (key, _ec(numbers, kid))
 
 
-def _rsa(key: RSAKey, kid: str) -> tuple[str, ...]:
-    bits = key.public_key.key_size
+def _rsa(numbers: Mapping[str, object], kid: str) -> tuple[str, ...]:
+    """Looked at before the key is imported: what imports it warns of short keys, and labours over long ones."""
+    bits = int.from_bytes(_decode(str(numbers.get("n", "")), "an RSA key's n"), "big").bit_length()
     if not MIN_RSA_BITS <= bits <= MAX_RSA_BITS:
         raise MalformedToken("an RSA key has an unacceptable size", seen=f"{kid}: {bits} bits", wanted="2048 to 8192")
     return ("PS384", "RS256")

@@ -1,0 +1,66 @@
+"""A simulated platform's quote, proven and welcomed, and the keys of a service: what tokens are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from tests.unit.simulator.stream import stream
+
+from ambergate.core.appraise.appraisal import Appraisal, appraise
+from ambergate.core.appraise.policy import AppraisalPolicy
+from ambergate.core.collateral.tcb_info import TcbStatus
+from ambergate.core.measurements import MrEnclave, MrSigner
+from ambergate.core.token.profiles import Issuance
+from ambergate.core.verify.anchors import TrustAnchor
+from ambergate.core.verify.verifier import Verifier
+from ambergate.services.attestation.pki import TokenPki, make_material
+from ambergate.simulator.cpu import EnclaveIdentity
+from ambergate.simulator.platform import SimulatedPlatform
+
+WHEN: Final = datetime(2026, 3, 1, 12, 30, 15, 250_000, tzinfo=UTC)
+BASE_URL: Final = "https://attest.example:8443"
+ENCLAVE: Final = EnclaveIdentity(
+    mr_enclave=MrEnclave(bytes(range(32))), mr_signer=MrSigner(bytes(range(32, 64))), isv_prod_id=513, isv_svn=65535
+)
+REPORT_DATA: Final = bytes(range(64, 128))
+ALL: Final = AppraisalPolicy(tcb_statuses=frozenset(TcbStatus) - {TcbStatus.REVOKED}, dangerously_allow_debug=True)
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """A platform whose quotes are judged under its own root."""
+
+    platform: SimulatedPlatform
+
+    @classmethod
+    def open(cls) -> Laboratory:
+        return cls(SimulatedPlatform.create(at=WHEN, random=stream("token laboratory")))
+
+    def appraisal(
+        self, *, status: TcbStatus = TcbStatus.UP_TO_DATE, debug: bool = False, policy: AppraisalPolicy = ALL
+    ) -> Appraisal:
+        quote = self.platform.quote(replace(ENCLAVE, debug=debug), REPORT_DATA)
+        collateral = self.platform.collateral(at=WHEN, status=status)
+        anchor = TrustAnchor.from_pem(self.platform.root_pem)
+        return appraise(Verifier(anchor=anchor).verify(quote, collateral, at=WHEN), policy)
+
+
+def issuance(**changes: object) -> Issuance:
+    issued = WHEN.replace(microsecond=0)
+    usual = Issuance(
+        issuer=f"{BASE_URL}/simulated",
+        base_url=BASE_URL,
+        token_id=UUID("6ba7b810-9dad-41d1-80b4-00c04fd430c8"),
+        instance_id=UUID("7c9d1f4e-8a5b-4a7e-9a37-0d3f1f1a9b11"),
+        issued_at=issued,
+        expires_at=issued + timedelta(seconds=300),
+        simulated=True,
+    )
+    return replace(usual, **changes)  # type: ignore[arg-type]
+
+
+def service_keys() -> TokenPki:
+    return TokenPki(make_material(BASE_URL, WHEN))
