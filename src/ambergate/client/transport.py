@@ -190,10 +190,14 @@ class Deadline:
 
 
 class _TimedSocket:
-    """What `http.client` needs of a socket; each step gets what is left of the request's time."""
+    """What `http.client` needs of a socket; each step gets what is left of the request's time.
+
+    As with sockets, a reader made of it outlives `close`: an answer may be read after its connection was given up.
+    """
 
     def __init__(self, secured: ssl.SSLSocket, deadline: Deadline) -> None:
         self._socket = secured
+        self._users = 1
         self.deadline = deadline
 
     def sendall(self, data: bytes) -> None:
@@ -201,6 +205,7 @@ class _TimedSocket:
         self._socket.sendall(data)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
+        self._users += 1
         return io.BufferedReader(_TimedReader(self))
 
     def read_into(self, buffer: WriteableBuffer) -> int:
@@ -208,7 +213,9 @@ class _TimedSocket:
         return self._socket.recv_into(buffer)
 
     def close(self) -> None:
-        self._socket.close()
+        self._users -= 1
+        if self._users == 0:
+            self._socket.close()
 
 
 class _TimedReader(io.RawIOBase):
@@ -220,6 +227,11 @@ class _TimedReader(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         return self._timed.read_into(buffer)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._timed.close()
 
 
 def _read(response: http.client.HTTPResponse, name: str) -> Response:

@@ -146,6 +146,10 @@ class _Server:
             fuse.serve(job.tree, f"/dev/fd/{descriptor}", born=job.born, on_ready=self._ready.set)
         except Unavailable as error:
             self._failure = error
+        except Exception as error:
+            # A fault of ours or of mfusepy: a program must not be started whose reads nobody answers.
+            self._failure = Unavailable("the file system failed", code="no-fuse", seen=f"{type(error).__name__}: {error}")
+            raise
         finally:
             self._ready.set()
 
