@@ -76,7 +76,8 @@ def _statuses(name: str, value: object) -> frozenset[TcbStatus]:
 
 def _measurements(kind: type[MrEnclave | MrSigner], name: str, value: object) -> frozenset[MrEnclave | MrSigner]:
     try:
-        return frozenset(kind.from_hex(str(item)) for item in _list(name, value))
+        # Text only: a number of 64 digits would pass for one as well.
+        return frozenset(kind.from_hex(item if isinstance(item, str) else "") for item in _list(name, value))
     except ValueError as exc:
         raise MalformedPolicy(f"{name} has no measurement", seen=str(exc), wanted="64 hex digits") from exc
 
