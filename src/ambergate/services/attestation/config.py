@@ -43,6 +43,7 @@ import msgspec
 from ambergate.core.appraise.policy import AppraisalPolicy
 from ambergate.core.errors import MalformedCollateral, MalformedPolicy, SettingsError
 from ambergate.core.verify.anchors import TrustAnchor
+from ambergate.services.attestation.usecase import SIMULATED_SUFFIX
 from ambergate.services.web.server import TlsFiles
 from ambergate.services.web.settings import Listen, load_toml, public_url
 
@@ -125,7 +126,7 @@ def load(path: Path) -> Config:
     if not 0 <= file.listen.port <= 0xFFFF:
         raise SettingsError("listen.port is no port", seen=file.listen.port, wanted="0 to 65535")
     return Config(
-        base_url=public_url(file.base_url, field="base_url"),
+        base_url=_issuer(file.base_url),
         host=file.listen.host,
         port=file.listen.port,
         tls=TlsFiles(certificate=folder / file.listen.certificate, key=folder / file.listen.key),
@@ -160,12 +161,23 @@ def _anchor(table: AnchorTable, folder: Path) -> Anchor:
         said = "is simulated" if table.simulated else "is not simulated"
         hint = "every root but Intel's is somebody's software platform: say simulated = true, or leave it out"
         raise SettingsError(f"the configuration says that {anchor.name} {said}", hint=hint)
-    collateral = table.collateral
-    return Anchor(
-        anchor=anchor,
-        simulated=table.simulated,
-        collateral=collateral if collateral.startswith("https://") else folder / collateral,
-    )
+    return Anchor(anchor=anchor, simulated=table.simulated, collateral=_place(table.collateral, folder))
+
+
+def _place(collateral: str, folder: Path) -> Path | str:
+    if collateral.startswith("https://"):
+        return collateral
+    if "://" in collateral:
+        raise SettingsError("collateral comes over https alone", seen=collateral, wanted="a directory or https://...")
+    return folder / collateral
+
+
+def _issuer(text: str) -> str:
+    """Who may be called so: a name that ends as those of software platforms do would be mistaken for one."""
+    url = public_url(text, field="base_url")
+    if url.endswith(SIMULATED_SUFFIX):
+        raise SettingsError("base_url ends as the issuer of simulated tokens does", seen=url, hint="name it otherwise")
+    return url
 
 
 def _pem(path: Path) -> TrustAnchor:

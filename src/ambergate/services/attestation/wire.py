@@ -97,13 +97,17 @@ def decode_base64(text: str, name: str, *, limit: int) -> bytes:
     Raises:
         Malformed: neither, or more than `limit` bytes.
     """
+    too_long = _bad(f"{name} is too long", seen=f"{len(text)} characters", wanted=f"at most {limit} bytes")
     if len(text) > limit * 4 // 3 + 4:
-        raise _bad(f"{name} is too long", seen=f"{len(text)} characters", wanted=f"at most {limit} bytes")
+        raise too_long
     standard = text.translate(_TO_STANDARD)
     try:
-        return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
+        data = base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
     except (binascii.Error, ValueError) as exc:
         raise _bad(f"{name} is not base64", seen=str(exc)) from exc
+    if len(data) > limit:
+        raise too_long
+    return data
 
 
 _TO_STANDARD: Final = str.maketrans("-_", "+/")

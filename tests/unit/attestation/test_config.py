@@ -1,0 +1,213 @@
+"""A configuration that is not exactly understood does not load; roots are mixed only where both are named."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from tests.unit.simulator.stream import stream
+
+from ambergate.core.appraise.policy import AppraisalPolicy
+from ambergate.core.collateral.tcb_info import TcbStatus
+from ambergate.core.errors import SettingsError
+from ambergate.core.verify.anchors import INTEL_ROOT_KEY
+from ambergate.services.attestation.config import INTEL, Config, load
+from ambergate.services.web.selfsigned import make_server_certificate
+from ambergate.simulator.platform import SimulatedPlatform
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AT = datetime(2026, 3, 1, tzinfo=UTC)
+GOOD = """\
+base_url = "https://attest.example:8443/"
+[listen]
+port = 8443
+certificate = "tls/cert.pem"
+key = "tls/key.pem"
+[store]
+database = "a.sqlite"
+key_encryption_key = "a.kek"
+"""
+INTEL_ANCHOR = '[[anchors]]\nintel = true\ncollateral = "collateral"\n'
+SIMULATED_ANCHOR = '[[anchors]]\npem = "root.pem"\nsimulated = true\ncollateral = "simulated/collateral"\n'
+
+
+@pytest.fixture(scope="session")
+def roots() -> tuple[str, str]:
+    first, second = (SimulatedPlatform.create(at=AT, random=stream(name)) for name in ("config 1", "config 2"))
+    return first.root_pem, second.root_pem
+
+
+@pytest.fixture
+def folder(tmp_path: Path, roots: tuple[str, str]) -> Path:
+    (tmp_path / "root.pem").write_text(roots[0])
+    (tmp_path / "other.pem").write_text(roots[1])
+    return tmp_path
+
+
+def loaded(folder: Path, text: str) -> Config:
+    (folder / "a.toml").write_text(text)
+    return load(folder / "a.toml")
+
+
+def refusal(folder: Path, text: str) -> SettingsError:
+    with pytest.raises(SettingsError) as caught:
+        loaded(folder, text)
+    return caught.value
+
+
+def test_the_least_that_must_be_said(folder: Path) -> None:
+    config = loaded(folder, GOOD)
+    assert config.base_url == "https://attest.example:8443", "issuer and addresses are made from it"
+    assert (config.host, config.port) == ("127.0.0.1", 8443)
+    assert (config.tls.certificate, config.tls.key) == (folder / "tls/cert.pem", folder / "tls/key.pem")
+    assert (config.database, config.key_encryption_key) == (folder / "a.sqlite", folder / "a.kek")
+    assert (config.token_lifetime, config.nonce_lifetime) == (timedelta(seconds=300), timedelta(seconds=120))
+    assert config.insecure_allow_anonymous is False
+    assert config.policy == AppraisalPolicy()
+    (anchor,) = config.anchors
+    assert (anchor.anchor.key, anchor.simulated, anchor.collateral) == (INTEL_ROOT_KEY, False, INTEL)
+
+
+def test_paths_are_relative_to_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "a.toml").write_text(GOOD.replace("a.kek", "/etc/a.kek"))
+    monkeypatch.chdir(folder)
+    config = load((folder / "a.toml").relative_to(folder))
+    assert config.database == folder / "a.sqlite"
+    assert str(config.key_encryption_key) == "/etc/a.kek"
+
+
+def test_both_roots_where_both_are_named(folder: Path) -> None:
+    anchors = loaded(folder, GOOD + INTEL_ANCHOR + SIMULATED_ANCHOR).anchors
+    assert [(a.anchor.is_intel, a.simulated) for a in anchors] == [(True, False), (False, True)]
+    assert [a.collateral for a in anchors] == [folder / "collateral", folder / "simulated/collateral"]
+
+
+def test_a_simulated_root_alone_leaves_intels_out(folder: Path) -> None:
+    (anchor,) = loaded(folder, GOOD + SIMULATED_ANCHOR).anchors
+    assert anchor.simulated
+    assert not anchor.anchor.is_intel
+
+
+def test_two_software_platforms(folder: Path) -> None:
+    config = loaded(folder, GOOD + SIMULATED_ANCHOR + SIMULATED_ANCHOR.replace("root.pem", "other.pem"))
+    assert len({anchor.anchor.key for anchor in config.anchors}) == 2
+
+
+@pytest.mark.parametrize("twice", [INTEL_ANCHOR, SIMULATED_ANCHOR])
+def test_no_root_twice(folder: Path, twice: str) -> None:
+    assert "twice" in str(refusal(folder, GOOD + twice + twice))
+
+
+def test_a_software_platform_is_called_one(folder: Path) -> None:
+    """And genuine hardware is not: a token must not be able to say the wrong thing about either."""
+    unsaid = refusal(folder, GOOD + SIMULATED_ANCHOR.replace("simulated = true\n", ""))
+    assert "is not simulated" in str(unsaid)
+    assert "simulated = true" in str(unsaid.hint)
+    assert "is not simulated" in str(refusal(folder, GOOD + SIMULATED_ANCHOR.replace("= true", "= false")))
+    assert "Intel SGX Root CA is simulated" in str(refusal(folder, GOOD + INTEL_ANCHOR + "simulated = true\n"))
+
+
+@pytest.mark.parametrize(
+    "anchor",
+    [
+        '[[anchors]]\ncollateral = "c"\n',
+        '[[anchors]]\nintel = true\npem = "root.pem"\ncollateral = "c"\n',
+        '[[anchors]]\nintel = false\ncollateral = "c"\n',
+    ],
+)
+def test_an_anchor_names_one_root(folder: Path, anchor: str) -> None:
+    assert "names one root" in str(refusal(folder, GOOD + anchor))
+
+
+def test_roots_that_cannot_be_used(folder: Path) -> None:
+    assert "cannot be read" in str(refusal(folder, GOOD + SIMULATED_ANCHOR.replace("root.pem", "none.pem")))
+    (folder / "root.pem").write_bytes(b"\xff no PEM")
+    assert "not a PEM" in str(refusal(folder, GOOD + SIMULATED_ANCHOR))
+    made = make_server_certificate(["localhost"], AT)
+    (folder / "root.pem").write_text(made.key_pem)
+    assert "not a PEM" in str(refusal(folder, GOOD + SIMULATED_ANCHOR))
+
+
+@pytest.mark.parametrize("place", ["http://pccs.example", "ftp://x", "HTTP://x", "https:/x/y://z"])
+def test_collateral_is_a_directory_or_comes_over_https(folder: Path, place: str) -> None:
+    assert "collateral" in str(refusal(folder, GOOD + INTEL_ANCHOR.replace('"collateral"', f'"{place}"')))
+
+
+def test_collateral_from_a_pccs(folder: Path) -> None:
+    (anchor,) = loaded(folder, GOOD + INTEL_ANCHOR.replace('"collateral"', '"https://pccs.example:8081"')).anchors
+    assert anchor.collateral == "https://pccs.example:8081"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("port = 8443", "port = 8443\nprot = 1"),
+        ("port = 8443", ""),
+        ("port = 8443", 'port = "8443"'),
+        ("port = 8443", "port = -1"),
+        ("port = 8443", "port = 65536"),
+        ("base_url", "base_uri"),
+        ("[store]", "[storage]"),
+        ('database = "a.sqlite"', ""),
+        ('key_encryption_key = "a.kek"', 'key_encryption_key = "a.kek"\nkey = "00"'),
+        ("https://attest.example:8443/", "http://attest.example:8443/"),
+        ("https://attest.example:8443/", "attest.example"),
+        ("https://attest.example:8443/", "https://attest.example/simulated"),
+        ("https://attest.example:8443/", "https://attest.example/simulated/"),
+    ],
+)
+def test_what_is_not_understood_does_not_load(folder: Path, change: tuple[str, str]) -> None:
+    refusal(folder, GOOD.replace(*change))
+
+
+@pytest.mark.parametrize("table", ["[tokens]\nlifetime = 5\n", "[unknown]\n", INTEL_ANCHOR + "pen = 1\n"])
+def test_unknown_members_are_refused_everywhere(folder: Path, table: str) -> None:
+    refusal(folder, GOOD + table)
+
+
+@pytest.mark.parametrize(("name", "limit"), [("lifetime_seconds", 86_400), ("nonce_seconds", 3600)])
+def test_times_are_bounded(folder: Path, name: str, limit: int) -> None:
+    for good in (1, limit):
+        config = loaded(folder, f"{GOOD}[tokens]\n{name} = {good}\n")
+        assert timedelta(seconds=good) in (config.token_lifetime, config.nonce_lifetime)
+    for bad in (0, -1, limit + 1, "1.5", '"60"', "true"):
+        refusal(folder, f"{GOOD}[tokens]\n{name} = {bad}\n")
+
+
+def test_anybody_may_ask_only_if_said_in_these_words(folder: Path) -> None:
+    assert loaded(folder, f"{GOOD}[tokens]\ninsecure_allow_anonymous = true\n").insecure_allow_anonymous
+    refusal(folder, f"{GOOD}[tokens]\nallow_anonymous = true\n")
+
+
+def test_the_policy(folder: Path) -> None:
+    policy = loaded(folder, f'{GOOD}[policy]\ntcb_statuses = ["UpToDate"]\nminimum_isv_svn = 2\n').policy
+    assert policy == AppraisalPolicy(tcb_statuses=frozenset({TcbStatus.UP_TO_DATE}), minimum_isv_svn=2)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("mr_enclave = []", "mr_enclave"),
+        ('tcb_status = ["UpToDate"]', "tcb_status"),
+        ('tcb_statuses = ["X"]', "status"),
+    ],
+)
+def test_a_policy_that_does_not_load(folder: Path, line: str, told: str) -> None:
+    error = refusal(folder, f"{GOOD}[policy]\n{line}\n")
+    assert str(error).startswith("[policy]: ")
+    assert told in f"{error} {error.seen}"
+
+
+def test_a_root_with_another_kind_of_key(folder: Path) -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, AT, AT + timedelta(days=1))
+    (folder / "root.pem").write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    assert "not P-256" in str(refusal(folder, GOOD + SIMULATED_ANCHOR))
