@@ -40,7 +40,8 @@ def needs_of(quote: Quote) -> Needs:
         )
     chain = read_pem_chain(quote.certification.data)
     leaf = next((c for c in chain if c.sgx_extension is not None), None)
-    root = next((c for c in chain if c.self_issued), None)
+    # The last one: a PCK certificate that another one issued bears its issuer's name as well.
+    root = next((c for c in reversed(chain) if c.self_issued), None)
     if leaf is None or leaf.sgx_extension is None or root is None:
         raise MalformedEvidence("the quote's chain has no PCK certificate and root", seen=_names(chain))
     platform = read_pck_extension(leaf.sgx_extension)

@@ -8,10 +8,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ambergate.core.appraise.appraisal import appraise
+from ambergate.core.collateral.certificates import read_pem_chain
 from ambergate.core.collateral.needs import needs_of
-from ambergate.core.errors import MalformedCollateral, MalformedEvidence, NotGenuine, NotWelcome, SettingsError
+from ambergate.core.errors import (
+    Malformed,
+    MalformedCollateral,
+    MalformedEvidence,
+    NotGenuine,
+    NotWelcome,
+    SettingsError,
+)
 from ambergate.core.quote.codec import parse_quote
+from ambergate.core.quote.layout import PCK_CERT_CHAIN
 from ambergate.core.token.issue import Issuance, issue_token
+from ambergate.core.verify.steps import BY_ID
 from ambergate.core.verify.verifier import Verifier
 
 if TYPE_CHECKING:
@@ -21,6 +31,7 @@ if TYPE_CHECKING:
 
     from ambergate.core.appraise.policy import AppraisalPolicy
     from ambergate.core.collateral.needs import Needs
+    from ambergate.core.quote.layout import Quote
     from ambergate.core.verify.anchors import TrustAnchor
     from ambergate.core.verify.verdict import VerifiedQuote
     from ambergate.services.attestation.nonces import Nonces
@@ -29,6 +40,7 @@ if TYPE_CHECKING:
 
 BINDING_STEP: Final = "10.2.report_data"
 SIMULATED_SUFFIX: Final = "/simulated"
+CHAIN_LENGTH: Final = 3  # certificates: root, intermediate, PCK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +91,9 @@ class Attestation:
         """A token for this evidence.
 
         Raises:
-            Malformed, MalformedEvidence: the request is not one.
-            NotGenuine: nonce, chain, signature or binding does not hold; names the step.
+            Malformed: the nonce is not one.
+            TooLarge: a token could not hold the runtime data.
+            NotGenuine: quote, nonce, chain, signature or binding does not hold; names the step.
             NotWelcome: the policy refuses it.
             Unavailable: collateral cannot be had.
         """
@@ -99,11 +112,14 @@ class Attestation:
         return issue_token(appraisal, self._issuance(evidence, trust, verified, at), key, evidence.algorithm)
 
     def _verify(self, raw: bytes, at: datetime) -> tuple[Trust, VerifiedQuote]:
-        quote = parse_quote(raw)
+        try:
+            quote = parse_quote(raw)
+        except MalformedEvidence as exc:
+            raise _failed("1.1.quote_format", exc) from exc
         try:
             needs = needs_of(quote)
-        except MalformedCollateral as exc:  # it stands in the quote: the sender's doing, not ours
-            raise MalformedEvidence(exc.message, code="pck-chain-malformed", seen=exc.seen, wanted=exc.wanted) from exc
+        except (MalformedEvidence, MalformedCollateral) as exc:  # it stands in the quote: the sender's doing, not ours
+            raise _failed(_unreadable_step(quote), exc) from exc
         trust, verifier = self._root(needs)
         collateral = trust.collateral.collateral(fmspc=needs.fmspc, ca=needs.ca, tee=needs.tee)
         return trust, verifier.verify(raw, collateral, at=at)
@@ -138,6 +154,22 @@ class Attestation:
             nonce=None if nonce is None else {"val": nonce.val, "iat": nonce.iat, "signature": nonce.signature},
             runtime_data=evidence.runtime_data,
         )
+
+
+def _failed(step: str, exc: Malformed) -> NotGenuine:
+    """What cannot be read cannot be proven: the same answer as from the verifier, whose step this is."""
+    return NotGenuine(exc.message, step=step, code=BY_ID[step].code, seen=exc.seen, wanted=exc.wanted, hint=exc.hint)
+
+
+def _unreadable_step(quote: Quote) -> str:
+    """The step that looks at what `needs_of` could not read."""
+    if quote.certification.kind != PCK_CERT_CHAIN:
+        return "1.2.certification_data"
+    try:
+        chain = read_pem_chain(quote.certification.data)
+    except MalformedCollateral:
+        return "2.1.pck_chain_format"
+    return "2.12.pck_extension" if len(chain) == CHAIN_LENGTH else "2.1.pck_chain_format"
 
 
 def check_binding(verified: VerifiedQuote, bound: bytes) -> None:
