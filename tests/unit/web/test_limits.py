@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import httpx
 import msgspec
 import pytest
+from starlette.routing import Route
+from tests.unit.web.site import Site
 
 from ambergate.core.errors import Malformed, SettingsError, Unavailable
-from ambergate.services.web import protocol
-from ambergate.services.web.bodies import decode
+from ambergate.services.web import protocol, server
+from ambergate.services.web.application import build
+from ambergate.services.web.bodies import decode, read_body
+from ambergate.services.web.health import health_route
+from ambergate.services.web.problems import json_response
 from ambergate.services.web.selfsigned import make_server_certificate
-from ambergate.services.web.server import TlsFiles, bound_socket, server_context
+from ambergate.services.web.server import GRACE, TlsFiles, bound_socket, running, server_context
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.unit.web.site import Site
+    from starlette.requests import Request
+    from starlette.responses import Response
 
 
 def test_a_body_at_the_limit_is_read(site: Site) -> None:
@@ -104,6 +112,37 @@ def test_a_taken_address_is_told() -> None:
         first.listen()
         with pytest.raises(Unavailable, match="cannot be listened on"):
             bound_socket("127.0.0.1", first.getsockname()[1])
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_an_idle_client_does_not_hold_up_the_end(tls_files: TlsFiles, *, used: bool) -> None:
+    with contextlib.ExitStack() as afterwards:
+        with running(build([health_route()]), tls_files) as port:
+            site = Site(port=port, ca=tls_files.certificate.with_name("ca.pem"))
+            connection = afterwards.enter_context(_connected(site))
+            if used:
+                connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+                assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+            began = time.monotonic()
+        assert time.monotonic() - began < GRACE / 2
+
+
+def test_a_client_that_sends_half_a_request_does_not_either(
+    tls_files: TlsFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "GRACE", 1)
+    with contextlib.ExitStack() as afterwards:
+        with running(build([Route("/slow", slow, methods=["POST"])]), tls_files) as port:
+            site = Site(port=port, ca=tls_files.certificate.with_name("ca.pem"))
+            connection = afterwards.enter_context(_connected(site))
+            connection.sendall(b"POST /slow HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\nexpect: 100-continue\r\n\r\n")
+            assert connection.recv(4096).startswith(b"HTTP/1.1 100 ")  # it waits for the body now
+            began = time.monotonic()
+        assert time.monotonic() - began < GRACE / 2
+
+
+async def slow(request: Request) -> Response:
+    return json_response(len(await read_body(request)))
 
 
 class Shape(msgspec.Struct):

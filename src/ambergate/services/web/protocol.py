@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 MAX_HEAD: Final = 32 * 1024  # bytes of URL and headers; the longest real request head is below 4 KiB
 HEAD_SECONDS: Final = 15.0  # from connection or first byte until the head is whole
+GOODBYE_SECONDS: Final = 0.2  # that an idle TLS peer has to answer `close_notify` when the service stops
 
 
 class HeadTooLarge(ValueError):  # named for what it says; the parser turns it into a 400
@@ -53,6 +54,12 @@ class BoundedProtocol(HttpToolsProtocol):
         """The head is whole."""
         self._head_came()
         super().on_headers_complete()
+
+    def shutdown(self) -> None:
+        """The service stops: an idle peer need not answer our goodbye, or one of them would hold us for `GRACE`."""
+        super().shutdown()
+        if self.transport.is_closing():  # idle; a busy one is let end first
+            self.loop.call_later(GOODBYE_SECONDS, self.transport.abort)
 
     def _count(self, size: int) -> None:
         self._head += size

@@ -141,6 +141,12 @@ class _Server(uvicorn.Server):
         if self.started and self._on_start is not None:
             self._on_start()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop, and cut off whoever is still there after `GRACE`: the loop cannot close on open connections."""
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """As uvicorn does, but a stop that was asked for ends in a return: the exit code is ours."""
