@@ -15,13 +15,14 @@ from ambergate.core.collateral.needs import Needs, needs_of
 from ambergate.core.errors import AmberError, Malformed, MalformedEvidence, NotGenuine
 from ambergate.core.quote.codec import parse_quote
 from ambergate.core.quote.layout import MAX_QUOTE
+from ambergate.core.quote.report import EnclaveReport
 from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.core.verify.steps import BY_ID
 from ambergate.core.verify.verifier import verify_quote
 
 if TYPE_CHECKING:
     from ambergate.core.quote.layout import Quote
-    from ambergate.core.quote.report import EnclaveReport
+    from ambergate.core.quote.td_report import TdReport
     from ambergate.core.verify.verdict import CheckRecord, VerifiedQuote
 
 _FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
@@ -113,7 +114,7 @@ def _tell_verdict(verified: VerifiedQuote) -> None:
     for name, value in _report(verified.report).items():
         click.echo(f"  {name:11} {value}")
     if verified.report.debug:
-        click.echo("  note: a debug enclave keeps no secret; policies refuse it")
+        click.echo("  note: what runs under debug keeps no secret; policies refuse it")
 
 
 def _tell_checks(records: tuple[CheckRecord, ...]) -> None:
@@ -167,16 +168,32 @@ def _needs_text(quote: Quote) -> dict[str, object]:
     return {"fmspc": needs.fmspc.hex(), "ca": needs.ca}
 
 
-def _report(report: EnclaveReport) -> dict[str, object]:
+def _report(report: EnclaveReport | TdReport) -> dict[str, object]:
+    if isinstance(report, EnclaveReport):
+        return {
+            "mr_enclave": report.mr_enclave.hex(),
+            "mr_signer": report.mr_signer.hex(),
+            "isv_prod_id": report.isv_prod_id,
+            "isv_svn": report.isv_svn,
+            "debug": report.debug,
+            "attributes": report.attributes.hex(),
+            "misc_select": f"{report.misc_select:08x}",
+            "cpu_svn": report.cpu_svn.hex(),
+            "report_data": report.report_data.hex(),
+        }
     return {
-        "mr_enclave": report.mr_enclave.hex(),
-        "mr_signer": report.mr_signer.hex(),
-        "isv_prod_id": report.isv_prod_id,
-        "isv_svn": report.isv_svn,
+        "mr_td": report.mr_td.hex(),
+        **{f"rtmr{index}": rtmr.hex() for index, rtmr in enumerate(report.rtmrs)},
+        "mr_seam": report.mr_seam.hex(),
+        "mr_config_id": report.mr_config_id.hex(),
+        "mr_owner": report.mr_owner.hex(),
+        "mr_owner_config": report.mr_owner_config.hex(),
+        "mr_service_td": report.mr_service_td.hex() if report.mr_service_td else None,
+        "tee_tcb_svn": report.tee_tcb_svn.hex(),
+        "td_attributes": report.td_attributes.hex(),
+        "xfam": report.xfam.hex(),
         "debug": report.debug,
-        "attributes": report.attributes.hex(),
-        "misc_select": f"{report.misc_select:08x}",
-        "cpu_svn": report.cpu_svn.hex(),
+        "sept_ve_disable": report.sept_ve_disable,
         "report_data": report.report_data.hex(),
     }
 

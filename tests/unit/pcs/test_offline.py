@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.unit.simulator.stream import stream
@@ -9,7 +10,6 @@ from ambergate.core.errors import MalformedCollateral, Unavailable
 from ambergate.core.measurements import Fmspc
 from ambergate.pcs.offline import DirectoryCollateral
 from ambergate.simulator.platform import SimulatedPlatform
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

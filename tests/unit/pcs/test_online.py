@@ -7,6 +7,7 @@ import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -19,7 +20,6 @@ from ambergate.core.verify import TrustAnchor, verify_quote
 from ambergate.pcs.online import MAX_RESPONSE, OnlineCollateral
 from ambergate.simulator.faults import SPECIMEN
 from ambergate.simulator.platform import SimulatedPlatform
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from ambergate.core.measurements import CpuSvn, Fmspc, MrSigner, PceId, Ppid
 from ambergate.core.verify.tcb import merge_qe, platform_level, qe_level
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
-UP, SW, CONF, CONF_SW, OUT, OUT_CONF, REVOKED = TcbStatus
+UP, SW, CONF, CONF_SW, OUT, OUT_CONF, REVOKED, *_ = TcbStatus
 
 # dcap-verification section 10: platform status -> with the quoting enclave UpToDate, OutOfDate, Revoked.
 TABLE = {

@@ -29,12 +29,15 @@ ACCEPTED: Final = frozenset(
 class AppraisalPolicy:
     """Which genuine evidence gets a token.
 
-    `tcb_statuses` and debug always hold. The other fields restrict whom the service serves at all; None: any enclave,
-    since who may have what is decided by relying parties and by release policies, on the token.
+    `tcb_statuses`, debug and, for TDs, SEPT_VE_DISABLE and MRSERVICETD always hold. The other fields restrict whom the
+    service serves at all; None: anybody, since who may have what is decided by relying parties and by release policies,
+    on the token.
     """
 
     tcb_statuses: frozenset[TcbStatus] = ACCEPTED
     dangerously_allow_debug: bool = False
+    dangerously_allow_sept_ve: bool = False
+    dangerously_allow_service_td: bool = False
     mr_enclave: frozenset[MrEnclave] | None = None
     mr_signer: frozenset[MrSigner] | None = None
     isv_prod_id: frozenset[int] | None = None
@@ -97,6 +100,8 @@ def _boolean(name: str, value: object) -> bool:
 _READERS: Final = {
     "tcb_statuses": _statuses,
     "dangerously_allow_debug": _boolean,
+    "dangerously_allow_sept_ve": _boolean,
+    "dangerously_allow_service_td": _boolean,
     "mr_enclave": lambda name, value: _measurements(MrEnclave, name, value),
     "mr_signer": lambda name, value: _measurements(MrSigner, name, value),
     "isv_prod_id": lambda name, value: frozenset(_uint16(name, item) for item in _list(name, value)),

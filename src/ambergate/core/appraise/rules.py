@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from ambergate.core.quote.report import EnclaveReport
+
 if TYPE_CHECKING:
     from ambergate.core.appraise.policy import AppraisalPolicy
     from ambergate.core.verify.verdict import VerifiedQuote
@@ -42,26 +44,62 @@ def tcb_status(verified: VerifiedQuote, policy: AppraisalPolicy, /) -> Mismatch 
 
 def mr_enclave(verified: VerifiedQuote, policy: AppraisalPolicy, /) -> Mismatch | None:
     """The program is one that the policy names, if it names any."""
-    allowed, seen = policy.mr_enclave, verified.report.mr_enclave
-    return None if allowed is None else _unless(seen in allowed, "mr_enclave", seen, _any_of(allowed))
+    allowed = policy.mr_enclave
+    if allowed is None:
+        return None
+    seen = verified.report.mr_enclave if isinstance(verified.report, EnclaveReport) else None
+    return _unless(seen in allowed, "mr_enclave", seen, _any_of(allowed))
 
 
 def mr_signer(verified: VerifiedQuote, policy: AppraisalPolicy, /) -> Mismatch | None:
     """The program's signer is one that the policy names, if it names any."""
-    allowed, seen = policy.mr_signer, verified.report.mr_signer
-    return None if allowed is None else _unless(seen in allowed, "mr_signer", seen, _any_of(allowed))
+    allowed = policy.mr_signer
+    if allowed is None:
+        return None
+    seen = verified.report.mr_signer if isinstance(verified.report, EnclaveReport) else None
+    return _unless(seen in allowed, "mr_signer", seen, _any_of(allowed))
 
 
 def isv_prod_id(verified: VerifiedQuote, policy: AppraisalPolicy, /) -> Mismatch | None:
     """The signer's product is one that the policy names, if it names any."""
-    allowed, seen = policy.isv_prod_id, verified.report.isv_prod_id
-    return None if allowed is None else _unless(seen in allowed, "isv_prod_id", seen, _any_of(allowed))
+    allowed = policy.isv_prod_id
+    if allowed is None:
+        return None
+    seen = verified.report.isv_prod_id if isinstance(verified.report, EnclaveReport) else None
+    return _unless(seen in allowed, "isv_prod_id", seen, _any_of(allowed))
 
 
 def isv_svn(verified: VerifiedQuote, policy: AppraisalPolicy, /) -> Mismatch | None:
     """The program's security version is not older than the policy's minimum, if it has one."""
-    minimum, seen = policy.minimum_isv_svn, verified.report.isv_svn
-    return None if minimum is None else _unless(seen >= minimum, "isv_svn", seen, f">= {minimum}")
+    minimum = policy.minimum_isv_svn
+    if minimum is None:
+        return None
+    seen = verified.report.isv_svn if isinstance(verified.report, EnclaveReport) else None
+    return _unless(seen is not None and seen >= minimum, "isv_svn", seen, f">= {minimum}")
 
 
-RULES: Final[tuple[Rule, ...]] = (debug, tcb_status, mr_enclave, mr_signer, isv_prod_id, isv_svn)
+def sept_ve_disable(verified: VerifiedQuote, policy: AppraisalPolicy, /) -> Mismatch | None:
+    """The host cannot make a TD handle #VE for pages that it takes away, or the policy says that it may."""
+    report = verified.report
+    fits = isinstance(report, EnclaveReport) or report.sept_ve_disable or policy.dangerously_allow_sept_ve
+    return _unless(fits, "sept_ve_disable", seen="False", wanted="True")
+
+
+def service_td(verified: VerifiedQuote, policy: AppraisalPolicy, /) -> Mismatch | None:
+    """No service TD is bound to the TD (it could migrate or read it), or the policy says that one may be."""
+    report = verified.report
+    bound = None if isinstance(report, EnclaveReport) else report.mr_service_td
+    fits = bound is None or not any(bound.value) or policy.dangerously_allow_service_td
+    return _unless(fits, "mr_service_td", bound, "zero")
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    debug,
+    tcb_status,
+    mr_enclave,
+    mr_signer,
+    isv_prod_id,
+    isv_svn,
+    sept_ve_disable,
+    service_td,
+)

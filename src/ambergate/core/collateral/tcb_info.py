@@ -6,13 +6,13 @@ Source: Intel PCS API v3 and v4, "Get TCB Info" (TcbInfo V2, V3); content rules 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from ambergate.core.collateral import documents
 from ambergate.core.errors import MalformedCollateral
-from ambergate.core.measurements import Fmspc, PceId
+from ambergate.core.measurements import Fmspc, MrSignerSeam, PceId
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,6 +31,17 @@ class TcbStatus(enum.Enum):
     OUT_OF_DATE = "OutOfDate"
     OUT_OF_DATE_CONFIGURATION_NEEDED = "OutOfDateConfigurationNeeded"
     REVOKED = "Revoked"
+    # Of a TD that runs under an old TDX module while the platform has a new one; never in a document, only derived.
+    TD_RELAUNCH_ADVISED = "TDRelaunchAdvised"
+    TD_RELAUNCH_ADVISED_CONFIGURATION_NEEDED = "TDRelaunchAdvisedConfigurationNeeded"
+
+
+# The seven words that Intel's documents may hold.
+DOCUMENTED: Final = {
+    status.value: status
+    for status in TcbStatus
+    if status not in (TcbStatus.TD_RELAUNCH_ADVISED, TcbStatus.TD_RELAUNCH_ADVISED_CONFIGURATION_NEEDED)
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +53,32 @@ class TcbLevel:
     status: TcbStatus
     date: datetime
     advisory_ids: tuple[str, ...]
+    tdx_components: tuple[int, ...] = ()  # sixteen TDX TCB component SVNs, in TCB info of TDX
 
     @property
-    def rank(self) -> tuple[tuple[int, ...], int]:
-        """What levels are ordered by: components, first to last, then the PCE."""
-        return self.components, self.pce_svn
+    def rank(self) -> tuple[tuple[int, ...], int, tuple[int, ...]]:
+        """What levels are ordered by: SGX components, first to last, then the PCE, then the TDX components."""
+        return self.components, self.pce_svn, self.tdx_components
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TdxModuleLevel:
+    """One level of a TDX module: covered by a module whose ISVSVN is at least this."""
+
+    isv_svn: int
+    status: TcbStatus
+    date: datetime
+    advisory_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TdxModule:
+    """Which TDX module is Intel's. `id` is empty for the module of version 0; `levels` descend by ISVSVN."""
+
+    id: str
+    mr_signer: MrSignerSeam
+    attributes: bytes  # 8
+    levels: tuple[TdxModuleLevel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +93,15 @@ class TcbInfo:
     pce_id: PceId
     evaluation_data_number: int
     levels: tuple[TcbLevel, ...]
+    tdx_module: TdxModule | None = None  # of version 0, in TCB info of TDX
+    tdx_module_identities: tuple[TdxModule, ...] = ()  # of later versions
+
+    def module_of_version(self, version: int) -> TdxModule | None:
+        """Intel's TDX module of this version. There is no falling back from a later version to version 0."""
+        if version == 0:
+            return self.tdx_module
+        wanted = f"TDX_{version:02X}"
+        return next((module for module in self.tdx_module_identities if module.id.upper() == wanted), None)
 
 
 def read_tcb_info(text: str) -> TcbInfo:
@@ -74,14 +115,15 @@ def read_tcb_info(text: str) -> TcbInfo:
     if version not in (2, 3):
         raise MalformedCollateral("the TCB info's version is not supported", seen=version, wanted="2 or 3")
     documents.integer(members, "tcbType", _WHAT, limit=0)
-    read = _level_v2 if version == 2 else _level_v3
+    tee = _tee(members, version)
+    read = _level_v2 if version == 2 else _level_tdx if tee == "TDX" else _level_v3
     levels = [read(documents.as_object(level, "a TCB level")) for level in documents.array(members, "tcbLevels", _WHAT)]
     levels.sort(key=lambda level: level.rank, reverse=True)
     for first, second in pairwise(levels):
         if first.rank == second.rank:
             raise MalformedCollateral("two TCB levels are equal", seen=f"{first.rank}", wanted="each level once")
     return TcbInfo(
-        tee=_tee(members, version),
+        tee=tee,
         version=version,
         issue_date=documents.instant(members, "issueDate", _WHAT),
         next_update=documents.instant(members, "nextUpdate", _WHAT),
@@ -89,6 +131,8 @@ def read_tcb_info(text: str) -> TcbInfo:
         pce_id=PceId(documents.octets(members, "pceId", _WHAT, width=PceId.WIDTH)),
         evaluation_data_number=documents.integer(members, "tcbEvaluationDataNumber", _WHAT, limit=0xFFFFFFFF),
         levels=tuple(levels),
+        tdx_module=_tdx_module(members) if tee == "TDX" else None,
+        tdx_module_identities=_tdx_module_identities(members) if tee == "TDX" else (),
     )
 
 
@@ -99,11 +143,10 @@ def status(members: dict[str, object], what: str) -> TcbStatus:
         MalformedCollateral: another word.
     """
     word = documents.text(members, "tcbStatus", what)
-    try:
-        return TcbStatus(word)
-    except ValueError as exc:
-        known = ", ".join(s.value for s in TcbStatus)
-        raise MalformedCollateral("the TCB status is unknown", seen=word[:64], wanted=known) from exc
+    found = DOCUMENTED.get(word)
+    if found is None:
+        raise MalformedCollateral("the TCB status is unknown", seen=word[:64], wanted=", ".join(DOCUMENTED))
+    return found
 
 
 def _tee(members: dict[str, object], version: int) -> str:
@@ -112,6 +155,8 @@ def _tee(members: dict[str, object], version: int) -> str:
     tee = documents.text(members, "id", _WHAT)
     if tee not in ("SGX", "TDX"):
         raise MalformedCollateral("the TCB info's id is unknown", seen=tee[:64], wanted="SGX or TDX")
+    if tee == "SGX" and ("tdxModule" in members or "tdxModuleIdentities" in members):
+        raise MalformedCollateral("TCB info of SGX speaks of a TDX module", seen="tdxModule", wanted="neither member")
     return tee
 
 
@@ -126,6 +171,57 @@ def _level_v2(members: dict[str, object]) -> TcbLevel:
 def _level_v3(members: dict[str, object]) -> TcbLevel:
     tcb = documents.member(members, "tcb", "a TCB level")
     return _level(members, tcb, _components(tcb, "sgxtcbcomponents"))
+
+
+def _level_tdx(members: dict[str, object]) -> TcbLevel:
+    tcb = documents.member(members, "tcb", "a TCB level")
+    level = _level(members, tcb, _components(tcb, "sgxtcbcomponents"))
+    return replace(level, tdx_components=_components(tcb, "tdxtcbcomponents"))
+
+
+def _tdx_module(members: dict[str, object]) -> TdxModule:
+    return _module(documents.member(members, "tdxModule", _WHAT), "", ())
+
+
+def _tdx_module_identities(members: dict[str, object]) -> tuple[TdxModule, ...]:
+    if "tdxModuleIdentities" not in members:
+        return ()
+    entries = documents.array(members, "tdxModuleIdentities", _WHAT)
+    return tuple(_tdx_module_identity(documents.as_object(entry, "a TDX module identity")) for entry in entries)
+
+
+def _tdx_module_identity(entry: dict[str, object]) -> TdxModule:
+    what = "a TDX module identity"
+    levels = [_module_level(documents.as_object(level, what)) for level in documents.array(entry, "tcbLevels", what)]
+    levels.sort(key=lambda level: level.isv_svn, reverse=True)
+    for first, second in pairwise(levels):
+        if first.isv_svn == second.isv_svn:
+            raise MalformedCollateral(
+                "two levels of a TDX module are equal", seen=first.isv_svn, wanted="each level once"
+            )
+    return _module(entry, documents.text(entry, "id", what), tuple(levels))
+
+
+def _module(entry: dict[str, object], name: str, levels: tuple[TdxModuleLevel, ...]) -> TdxModule:
+    what = "a TDX module"
+    documents.octets(entry, "attributesMask", what, width=8)  # must be there; the reference does not apply it
+    return TdxModule(
+        id=name,
+        mr_signer=MrSignerSeam(documents.octets(entry, "mrsigner", what, width=MrSignerSeam.WIDTH)),
+        attributes=documents.octets(entry, "attributes", what, width=8),
+        levels=levels,
+    )
+
+
+def _module_level(members: dict[str, object]) -> TdxModuleLevel:
+    what = "a level of a TDX module"
+    tcb = documents.member(members, "tcb", what)
+    return TdxModuleLevel(
+        isv_svn=documents.integer(tcb, "isvsvn", what, limit=0xFFFF),
+        status=status(members, what),
+        date=documents.instant(members, "tcbDate", what),
+        advisory_ids=documents.advisories(members, what),
+    )
 
 
 def _components(tcb: dict[str, object], name: str) -> tuple[int, ...]:

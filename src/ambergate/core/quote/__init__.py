@@ -3,5 +3,6 @@
 from ambergate.core.quote.codec import encode_quote, parse_quote
 from ambergate.core.quote.layout import Quote, QuoteHeader, TeeType
 from ambergate.core.quote.report import EnclaveReport
+from ambergate.core.quote.td_report import TdReport
 
-__all__ = ["EnclaveReport", "Quote", "QuoteHeader", "TeeType", "encode_quote", "parse_quote"]
+__all__ = ["EnclaveReport", "Quote", "QuoteHeader", "TdReport", "TeeType", "encode_quote", "parse_quote"]

@@ -1,6 +1,7 @@
 """A quote as types.
 
-Layout: Intel "SGX ECDSA QuoteLibReference DCAP API", appendix A.4 (version 3).
+Layout: Intel "SGX ECDSA QuoteLibReference DCAP API", appendix A.4 (version 3), and "TDX DCAP Quoting Library API",
+appendix A.3 (versions 4 and 5).
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from ambergate.core.measurements import QeVendorId
 
 if TYPE_CHECKING:
     from ambergate.core.quote.report import EnclaveReport
+    from ambergate.core.quote.td_report import TdReport
 
 HEADER_SIZE: Final = 48  # bytes
 ECDSA_P256: Final = 2  # attestation key type: ECDSA-256 with P-256; the only one that the reference accepts
 INTEL_QE_VENDOR: Final = QeVendorId.from_hex("939a7233f79c4ca9940a0db3957f0607")
 PCK_CERT_CHAIN: Final = 5  # certification data type: PCK leaf, intermediate and root as concatenated PEM
+QE_REPORT_CERTIFICATION: Final = 6  # certification data type: QE report, its signature, and certification data inside
 MAX_TRAILING: Final = 4096  # bytes after the signature data; published quotes carry up to 3065 of padding
 MAX_QUOTE: Final = 64 * 1024  # bytes; the largest published quote is below 12 KiB
 
@@ -36,14 +39,18 @@ class QuoteHeader:
     version: int
     attestation_key_type: int
     tee: TeeType
-    reserved: bytes = bytes(4)  # v3: QE SVN and PCE SVN, two bytes each; not to be trusted, the certificate says
+    # Version 3: QE SVN and PCE SVN, two bytes each, not to be trusted, the certificate says; reserved later.
+    reserved: bytes = bytes(4)
     qe_vendor_id: QeVendorId
     user_data: bytes = bytes(20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certification:
-    """What came along to certify the quoting enclave; `kind` is the certification data type, 1 to 6."""
+    """What came along to certify the quoting enclave; `kind` is the certification data type, 1 to 5.
+
+    In versions 4 and 5 it stands inside certification data of type 6, together with the QE report.
+    """
 
     kind: int
     data: bytes
@@ -54,7 +61,7 @@ class Quote:
     """What somebody claims. Nothing in it is proven; `verify_quote` makes a `VerifiedQuote` of it."""
 
     header: QuoteHeader
-    body: EnclaveReport
+    body: EnclaveReport | TdReport
     signature: bytes  # r || s, 64 bytes big-endian, by the attestation key over header and body
     attestation_key: bytes  # x || y, 64 bytes big-endian
     qe_report: EnclaveReport

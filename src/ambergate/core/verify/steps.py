@@ -20,6 +20,7 @@ class Step:
     proves: str
     source: str
     remedy: str
+    tdx_only: bool = False
 
 
 _FETCH = "fetch the collateral again from Intel's PCS or your PCCS"
@@ -282,6 +283,30 @@ STEPS: Final[tuple[Step, ...]] = (
         "fetch the TCB info of the FMSPC in the PCK certificate",
     ),
     Step(
+        "6.4.tdx_module_identity",
+        "tdx-module-unknown",
+        "the TCB info describes the TDX module of this version",
+        "QVL VerifyQuote 13; TCB info v3, tdxModuleIdentities",
+        _FETCH,
+        tdx_only=True,
+    ),
+    Step(
+        "6.5.tdx_module_signer",
+        "tdx-module-signer-mismatch",
+        "the TDX module was signed by the key that the TCB info names",
+        "QVL VerifyQuote 13",
+        _FORGED,
+        tdx_only=True,
+    ),
+    Step(
+        "6.6.tdx_module_attributes",
+        "tdx-module-attributes-mismatch",
+        "the TDX module's attributes are zero, as the TCB info says",
+        "QVL VerifyQuote 13",
+        _FORGED,
+        tdx_only=True,
+    ),
+    Step(
         "7.1.qe_report_signature",
         "qe-report-invalid",
         "the platform's PCK key signed the QE report",
@@ -345,14 +370,22 @@ STEPS: Final[tuple[Step, ...]] = (
         "the platform is older than every level that Intel lists: update BIOS and microcode, or take it out of service",
     ),
     Step(
-        "9.2.qe_tcb_level",
+        "9.2.tdx_module_level",
+        "tdx-module-not-supported",
+        "a level of the TDX module's identity covers this module",
+        "QVL VerifyQuote 13, 20",
+        "update the TDX module on the platform",
+        tdx_only=True,
+    ),
+    Step(
+        "9.3.qe_tcb_level",
         "qe-tcb-not-supported",
         "a level of the QE identity covers this quoting enclave",
         "QVL EnclaveReportVerifier 5",
         "update the quoting enclave (SGX PSW / DCAP) on the platform",
     ),
     Step(
-        "9.3.tcb_not_revoked",
+        "9.4.tcb_not_revoked",
         "tcb-revoked",
         "neither the platform's TCB level nor the quoting enclave's is revoked",
         "QVL VerifyQuote 20",

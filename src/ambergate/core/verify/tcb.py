@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from ambergate.core.collateral.qe_identity import QeIdentity, QeLevel
     from ambergate.core.collateral.tcb_info import TcbInfo, TcbLevel
 
-_OUT_OF_DATE_OF: Final = {
+# What becomes of a status when something beside it is out of date.
+OUT_OF_DATE_OF: Final = {
     TcbStatus.UP_TO_DATE: TcbStatus.OUT_OF_DATE,
     TcbStatus.SW_HARDENING_NEEDED: TcbStatus.OUT_OF_DATE,
     TcbStatus.CONFIGURATION_NEEDED: TcbStatus.OUT_OF_DATE_CONFIGURATION_NEEDED,
@@ -23,13 +24,15 @@ _OUT_OF_DATE_OF: Final = {
 
 
 def platform_level(platform: PckExtension, info: TcbInfo) -> TcbLevel | None:
-    """The highest level that the platform covers: every component and the PCE at least as new. None: no level does."""
-    for level in info.levels:
-        if platform.pce_svn >= level.pce_svn and all(
-            have >= need for have, need in zip(platform.components, level.components, strict=True)
-        ):
-            return level
-    return None
+    """The highest level that the platform covers. None: no level does."""
+    return next((level for level in info.levels if covers(platform, level)), None)
+
+
+def covers(platform: PckExtension, level: TcbLevel) -> bool:
+    """Every SGX component and the PCE are at least as new as the level's."""
+    return platform.pce_svn >= level.pce_svn and all(
+        have >= need for have, need in zip(platform.components, level.components, strict=True)
+    )
 
 
 def qe_level(isv_svn: int, identity: QeIdentity) -> QeLevel | None:
@@ -47,4 +50,4 @@ def merge_qe(platform: TcbStatus, qe: TcbStatus) -> TcbStatus:
         return TcbStatus.REVOKED
     if qe is TcbStatus.UP_TO_DATE:
         return platform
-    return _OUT_OF_DATE_OF.get(platform, platform)
+    return OUT_OF_DATE_OF.get(platform, platform)

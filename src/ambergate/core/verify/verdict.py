@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ambergate.core.collateral.tcb_info import TcbStatus
     from ambergate.core.quote.layout import Quote, TeeType
     from ambergate.core.quote.report import EnclaveReport
+    from ambergate.core.quote.td_report import TdReport
     from ambergate.core.verify.anchors import TrustAnchor
 
 
@@ -117,8 +118,8 @@ class VerifiedQuote:
         return self.quote.header.tee
 
     @property
-    def report(self) -> EnclaveReport:
-        """The proven report of the enclave."""
+    def report(self) -> EnclaveReport | TdReport:
+        """The proven report of the enclave or TD."""
         return self.quote.body
 
 

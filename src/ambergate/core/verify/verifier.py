@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ambergate.core.collateral.pck import PckExtension, read_pck_extension
-from ambergate.core.collateral.tcb_info import TcbStatus
 from ambergate.core.errors import MalformedCollateral
 from ambergate.core.quote.codec import parse_quote, signed_region
 from ambergate.core.quote.layout import PCK_CERT_CHAIN
+from ambergate.core.quote.td_report import TdReport
 from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.core.verify.chain import PckChain, prove_pck_chain
+from ambergate.core.verify.evaluation import evaluate_tcb
 from ambergate.core.verify.qe import match_qe_identity, prove_qe_report
 from ambergate.core.verify.signatures import is_signed_raw, point_key
 from ambergate.core.verify.statements import prove_qe_identity, prove_tcb_info
-from ambergate.core.verify.tcb import merge_qe, platform_level, qe_level
+from ambergate.core.verify.tdx import match_module
 from ambergate.core.verify.trail import Trail, common_window
-from ambergate.core.verify.verdict import TcbVerdict, VerifiedQuote
+from ambergate.core.verify.verdict import VerifiedQuote
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
     from ambergate.core.collateral.bundle import Collateral
-    from ambergate.core.collateral.qe_identity import QeIdentity
     from ambergate.core.collateral.tcb_info import TcbInfo
     from ambergate.core.quote.layout import Quote
 
@@ -39,10 +39,10 @@ def verify_quote(
     3. Intel signed the TCB info.
     4. Intel signed the QE identity.
     5. All of these hold at this instant.
-    6. The TCB info speaks of this platform.
+    6. The TCB info speaks of this platform, and of its TDX module.
     7. The platform's key signed the QE report, that report names the attestation key, the QE is Intel's.
     8. The attestation key signed header and report.
-    9. A TCB level covers the platform and one covers the QE; neither is revoked.
+    9. A TCB level covers the platform, one the TDX module, one the QE; none is revoked.
 
     Refuses only what no policy could accept. Debug enclaves, an old TCB, unknown measurements are reported, and are
     for `appraise` to judge. Freshness (REPORTDATA) is the caller's business too.
@@ -71,10 +71,11 @@ def verify_quote(
     dates = (tcb.dated, qe.dated, *chain.dates, *tcb.chain_dates, *qe.chain_dates)
     trail.check_dates(dates, at)
     _match_platform(trail, quote, platform, tcb.info)
+    module = match_module(trail, quote.body, tcb.info) if isinstance(quote.body, TdReport) else None
     prove_qe_report(trail, quote, chain.pck)
     match_qe_identity(trail, quote.tee.name, quote.qe_report, qe.identity)
     _prove_signature(trail, quote, attestation_key)
-    verdict = _evaluate_tcb(trail, quote, platform, tcb.info, qe.identity)
+    verdict = evaluate_tcb(trail, quote, platform, tcb.info, qe.identity, module)
     return VerifiedQuote(
         quote=quote,
         at=at,
@@ -158,37 +159,3 @@ def _prove_signature(trail: Trail, quote: Quote, key: EllipticCurvePublicKey) ->
     if not is_signed_raw(key, quote.signature, signed_region(quote)):
         raise trail.failed("8.1.quote_signature", "the quote is not signed by its attestation key")
     trail.passed("8.1.quote_signature", "header and report are as the quoting enclave signed them")
-
-
-def _evaluate_tcb(
-    trail: Trail, quote: Quote, platform: PckExtension, info: TcbInfo, identity: QeIdentity
-) -> TcbVerdict:
-    level = platform_level(platform, info)
-    if level is None:
-        components = " ".join(str(c) for c in platform.components)
-        raise trail.failed(
-            "9.1.tcb_level",
-            "no TCB level covers this platform",
-            seen=f"components {components}, PCE {platform.pce_svn}",
-        )
-    trail.passed("9.1.tcb_level", f"{level.status.value} ({level.date.date().isoformat()})")
-    of_qe = qe_level(quote.qe_report.isv_svn, identity)
-    if of_qe is None:
-        raise trail.failed(
-            "9.2.qe_tcb_level", "no level covers this quoting enclave", seen=f"ISVSVN {quote.qe_report.isv_svn}"
-        )
-    trail.passed("9.2.qe_tcb_level", f"{of_qe.status.value} at ISVSVN {quote.qe_report.isv_svn}")
-    status = merge_qe(level.status, of_qe.status)
-    if status is TcbStatus.REVOKED:
-        raise trail.failed(
-            "9.3.tcb_not_revoked",
-            "Intel has revoked this TCB level",
-            seen=f"platform {level.status.value}, quoting enclave {of_qe.status.value}",
-        )
-    trail.passed("9.3.tcb_not_revoked", status.value)
-    return TcbVerdict(
-        status=status,
-        date=level.date,
-        advisory_ids=tuple(dict.fromkeys((*level.advisory_ids, *of_qe.advisory_ids))),
-        evaluation_data_number=info.evaluation_data_number,
-    )

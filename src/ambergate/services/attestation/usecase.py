@@ -19,7 +19,7 @@ from ambergate.core.errors import (
     SettingsError,
 )
 from ambergate.core.quote.codec import parse_quote
-from ambergate.core.quote.layout import PCK_CERT_CHAIN
+from ambergate.core.quote.layout import PCK_CERT_CHAIN, TeeType
 from ambergate.core.token.issue import Issuance, issue_token
 from ambergate.core.verify.steps import BY_ID
 from ambergate.core.verify.verifier import Verifier
@@ -173,14 +173,15 @@ def _unreadable_step(quote: Quote) -> str:
 
 
 def check_binding(verified: VerifiedQuote, bound: bytes) -> None:
-    """REPORTDATA of an SGX quote starts with SHA-256 of nonce and runtime data, and ends in 32 zero bytes.
+    """REPORTDATA is the hash of nonce and runtime data: for SGX SHA-256 and 32 zero bytes, for TDX SHA-512.
 
-    Proves that the enclave chose this data when it made its report. Source: wire protocol, section 2.
+    Proves that the enclave or TD chose this data when it made its report. Source: wire protocol, section 2.
 
     Raises:
         NotGenuine: it does not.
     """
-    wanted = hashlib.sha256(bound).digest() + bytes(32)
+    sgx = verified.tee is TeeType.SGX
+    wanted = hashlib.sha256(bound).digest() + bytes(32) if sgx else hashlib.sha512(bound).digest()
     seen = verified.report.report_data.value
     if not hmac.compare_digest(seen, wanted):
         raise NotGenuine(
@@ -189,5 +190,5 @@ def check_binding(verified: VerifiedQuote, bound: bytes) -> None:
             code="report-data-mismatch",
             seen=seen.hex(),
             wanted=wanted.hex(),
-            hint="quote SHA-256 of val, iat and runtime data, as bytes, in this order; is this a replay?",
+            hint="quote the hash of val, iat and runtime data, as bytes, in this order; is this a replay?",
         )

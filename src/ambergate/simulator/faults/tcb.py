@@ -109,19 +109,19 @@ FAULTS: Final[tuple[Fault, ...]] = (
     ),
     fault(
         "qe-unsupported",
-        "9.2.qe_tcb_level",
+        "9.3.qe_tcb_level",
         "No published level covers the quoting enclave: all are newer.",
         _with_qe(_QE_UNSUPPORTED),
     ),
     fault(
         "tcb-revoked",
-        "9.3.tcb_not_revoked",
+        "9.4.tcb_not_revoked",
         "The platform's TCB level is revoked.",
         lambda scene: (encode_quote(scene.quote()), scene.publication(TcbStatus.REVOKED).collateral()),
     ),
     fault(
         "qe-revoked",
-        "9.3.tcb_not_revoked",
+        "9.4.tcb_not_revoked",
         "The quoting enclave's version is revoked.",
         _with_qe(_QE_REVOKED),
     ),
