@@ -78,7 +78,7 @@ def test_nothing_is_genuine_under_intels_root(platform: SimulatedPlatform, at: d
 def test_the_caller_chooses_enclave_and_report_data(platform: SimulatedPlatform, at: datetime, fault: Fault) -> None:
     enclave, report_data = EnclaveIdentity.of_program([b"another"], isv_svn=7), bytes(range(64))
     raw, collateral = fault.apply(platform, at, enclave=enclave, report_data=report_data)
-    report = _verify(platform, raw, collateral, at).report
+    report = _verify(platform, raw, collateral, at).enclave
     assert (report.mr_enclave, report.isv_svn) == (enclave.mr_enclave, 7)
     assert report.report_data.value == report_data
 

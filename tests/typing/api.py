@@ -37,7 +37,7 @@ def evidence(raw: bytes, text: str, when: datetime) -> None:
     assert_type(verified, VerifiedQuote)
     assert_type(verified.tcb_status, TcbStatus)
     assert_type(verified.advisory_ids, tuple[str, ...])
-    assert_type(verified.report.mr_enclave, MrEnclave)
+    assert_type(verified.enclave.mr_enclave, MrEnclave)
     assert_type(verified.report.debug, bool)
     assert_type(verified.checks, tuple[CheckRecord, ...])
 

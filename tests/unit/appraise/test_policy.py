@@ -62,6 +62,8 @@ def test_a_member_that_is_like_nothing() -> None:
 WRONG: dict[str, list[object]] = {
     "tcb_statuses": [[], "UpToDate", None, {"UpToDate": 1}, ["uptodate"], [""], [1], [["UpToDate"]], ["Revoked"]],
     "dangerously_allow_debug": [0, 1, "false", None, []],
+    "dangerously_allow_sept_ve": [0, 1, "false", None, []],
+    "dangerously_allow_service_td": [0, 1, "false", None, []],
     "mr_enclave": [[], "0a" * 32, [""], ["0a" * 31], ["0a" * 33], ["0g" * 32], [" a" * 32], [b"\x0a" * 32], [None]],
     "mr_signer": [[], "0a" * 32, ["0a" * 31], [10**63], {"a": 1}],
     "isv_prod_id": [[], 1, [-1], [65536], [True], ["1"], [1.0], [[1]]],

@@ -37,7 +37,7 @@ def test_init_makes_a_platform_whose_evidence_verifies(directory: Path, tmp_path
     told = json.loads(result.output)
     raw = (tmp_path / "q").read_bytes()
     quote = parse_quote(raw)
-    assert told["mr_enclave"] == quote.body.mr_enclave.hex() == measure([b"program"]).hex()
+    assert told["mr_enclave"] == quote.enclave.mr_enclave.hex() == measure([b"program"]).hex()
     assert told["report_data"] == quote.body.report_data.hex() == DATA
     platform = SimulatedPlatform.load(directory)
     collateral = Collateral.from_json((directory / platform.collateral_path).read_text())

@@ -38,7 +38,7 @@ def test_a_quote_parses_and_encodes_to_the_same_bytes(platform: SimulatedPlatfor
     quote = parse_quote(raw)
     assert encode_quote(quote) == raw
     assert quote.trailing == b""
-    assert quote.body.mr_enclave == ENCLAVE.mr_enclave
+    assert quote.enclave.mr_enclave == ENCLAVE.mr_enclave
     assert quote.body.report_data.value == REPORT_DATA
     assert quote.certification.kind == 5
     assert len(quote.qe_auth_data) == 32
@@ -59,7 +59,7 @@ def test_a_quotes_signatures_and_bindings_hold(platform: SimulatedPlatform) -> N
 def test_the_cpusvn_holds_the_components(platform: SimulatedPlatform) -> None:
     hardware = platform.state.hardware
     assert hardware.cpu_svn.value == bytes(hardware.components)
-    assert parse_quote(platform.quote(ENCLAVE, REPORT_DATA)).body.cpu_svn == hardware.cpu_svn
+    assert parse_quote(platform.quote(ENCLAVE, REPORT_DATA)).enclave.cpu_svn == hardware.cpu_svn
 
 
 def test_collateral_survives_its_json_and_is_signed_anew(platform: SimulatedPlatform, at: datetime) -> None:
@@ -105,8 +105,8 @@ def test_the_evidence_source_quotes_its_enclave(platform: SimulatedPlatform) -> 
     source = SimulatedEvidenceSource(platform, ENCLAVE)
     quote = parse_quote(source.quote(REPORT_DATA))
     assert source.tee == quote.tee.name == "SGX"
-    assert quote.body.mr_enclave == ENCLAVE.mr_enclave
-    assert quote.body.isv_svn == 2
+    assert quote.enclave.mr_enclave == ENCLAVE.mr_enclave
+    assert quote.enclave.isv_svn == 2
 
 
 def test_a_platform_is_made_quickly(at: datetime) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.unit.token.judged import BASE_URL, ENCLAVE, REPORT_DATA, WHEN, Laboratory, issuance
 
-from ambergate.core.collateral.tcb_info import TcbStatus
+from ambergate.core.collateral.tcb_info import DOCUMENTED, TcbStatus
 from ambergate.core.quote.codec import encode_quote
 from ambergate.core.token.profiles import MAX_DATA_DEPTH, v1_claims
 
@@ -64,7 +64,7 @@ def test_the_platforms_claims_are_the_verdicts(appraisal: Appraisal) -> None:
     assert claims["attester_advisory_ids"] == level["advisoryIDs"] != []
 
 
-@pytest.mark.parametrize("status", [status for status in TcbStatus if status is not TcbStatus.REVOKED])
+@pytest.mark.parametrize("status", [each for each in DOCUMENTED.values() if each is not TcbStatus.REVOKED])
 def test_every_status_is_told_in_intels_words(laboratory: Laboratory, status: TcbStatus) -> None:
     claims = v1_claims(laboratory.appraisal(status=status), issuance())
     assert claims["attester_tcb_status"] == status.value

@@ -44,7 +44,7 @@ REPORT = TdReport(
     mr_config_id=ZERO,
     mr_owner=ZERO,
     mr_owner_config=ZERO,
-    rtmrs=(Rtmr(bytes(48)),) * 4,  # type: ignore[arg-type]  # four of them
+    rtmrs=(Rtmr(bytes(48)),) * 4,
     report_data=ReportData(bytes(64)),
 )
 

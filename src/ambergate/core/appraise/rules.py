@@ -85,7 +85,7 @@ def sept_ve_disable(verified: VerifiedQuote, policy: AppraisalPolicy, /) -> Mism
     return _unless(fits, "sept_ve_disable", seen="False", wanted="True")
 
 
-def service_td(verified: VerifiedQuote, policy: AppraisalPolicy, /) -> Mismatch | None:
+def mr_service_td(verified: VerifiedQuote, policy: AppraisalPolicy, /) -> Mismatch | None:
     """No service TD is bound to the TD (it could migrate or read it), or the policy says that one may be."""
     report = verified.report
     bound = None if isinstance(report, EnclaveReport) else report.mr_service_td
@@ -101,5 +101,5 @@ RULES: Final[tuple[Rule, ...]] = (
     isv_prod_id,
     isv_svn,
     sept_ve_disable,
-    service_td,
+    mr_service_td,
 )

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ambergate.core.measurements import QeVendorId
+from ambergate.core.quote.report import EnclaveReport
 
 if TYPE_CHECKING:
-    from ambergate.core.quote.report import EnclaveReport
     from ambergate.core.quote.td_report import TdReport
 
 HEADER_SIZE: Final = 48  # bytes
@@ -74,3 +74,24 @@ class Quote:
     def tee(self) -> TeeType:
         """The kind of environment that the header claims."""
         return self.header.tee
+
+    @property
+    def enclave(self) -> EnclaveReport:
+        """The report of an SGX quote.
+
+        Raises:
+            ValueError: the quote is of a TD.
+        """
+        return enclave_of(self.body)
+
+
+def enclave_of(report: EnclaveReport | TdReport) -> EnclaveReport:
+    """The report, if it is of an SGX enclave.
+
+    Raises:
+        ValueError: it is of a TD.
+    """
+    if not isinstance(report, EnclaveReport):
+        msg = "this is the report of a TD, not of an enclave"
+        raise ValueError(msg)  # noqa: TRY004  a quote of another TEE is another value, not a wrong type
+    return report

@@ -117,7 +117,7 @@ def merge_module(level: TcbStatus, module: TdxModuleLevel | None) -> TcbStatus:
     return TcbStatus.REVOKED if module.status is TcbStatus.REVOKED else OUT_OF_DATE_OF.get(level, level)
 
 
-def relaunch(
+def relaunch(  # noqa: PLR0913  what the reference's rule compares
     trail: Trail,
     report: TdReport,
     info: TcbInfo,

@@ -122,6 +122,15 @@ class VerifiedQuote:
         """The proven report of the enclave or TD."""
         return self.quote.body
 
+    @property
+    def enclave(self) -> EnclaveReport:
+        """The proven report of an SGX enclave.
+
+        Raises:
+            ValueError: what was proven is a TD.
+        """
+        return self.quote.enclave
+
 
 def _sha256(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

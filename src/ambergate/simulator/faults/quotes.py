@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from ambergate.core.measurements import MrEnclave, MrSigner, ReportData
 from ambergate.core.quote.codec import encode_quote
-from ambergate.core.quote.report import EnclaveReport
 from ambergate.simulator.faults.scene import Fault, Scene, fault, in_bytes, in_quote
 from ambergate.simulator.keys import public_octets
 from ambergate.simulator.quoting import QUOTING_ENCLAVE, QuotingEnclave, binding, sign_quote
@@ -66,12 +65,7 @@ def _off_curve(scene: Scene, quote: Quote) -> Quote:
 
 def _debug_bit_cleared(scene: Scene, _: Quote) -> Quote:
     debug = replace(scene, enclave=replace(scene.enclave, debug=True)).quote()
-    return replace(debug, body=replace(_enclave(debug), attributes=replace(scene.enclave, debug=False).attributes))
-
-
-def _enclave(quote: Quote) -> EnclaveReport:
-    assert isinstance(quote.body, EnclaveReport)  # the software platform's quotes are of SGX
-    return quote.body
+    return replace(debug, body=replace(debug.enclave, attributes=replace(scene.enclave, debug=False).attributes))
 
 
 _FORMAT: Final[tuple[Fault, ...]] = (
@@ -202,7 +196,7 @@ _SIGNATURE: Final[tuple[Fault, ...]] = (
         "body-tampered",
         "8.1.quote_signature",
         "The enclave's measurement was changed after signing.",
-        lambda _, quote: replace(quote, body=replace(_enclave(quote), mr_enclave=MrEnclave(bytes(32)))),
+        lambda _, quote: replace(quote, body=replace(quote.enclave, mr_enclave=MrEnclave(bytes(32)))),
     ),
     in_quote(
         "report-data-tampered",
