@@ -121,7 +121,9 @@ def test_types_of_measurements_are_not_mixed_up(verified: VerifiedQuote) -> None
 def test_an_older_version_is_refused(laboratory: Laboratory) -> None:
     quote_of_65535 = laboratory.appraisal().verified
     appraise(quote_of_65535, AppraisalPolicy(minimum_isv_svn=0))
-    older = replace(quote_of_65535, quote=replace(quote_of_65535.quote, body=replace(quote_of_65535.enclave, isv_svn=4)))
+    older = replace(
+        quote_of_65535, quote=replace(quote_of_65535.quote, body=replace(quote_of_65535.enclave, isv_svn=4))
+    )
     assert refusals(older, AppraisalPolicy(minimum_isv_svn=5)) == {"isv_svn": ("4", ">= 5")}
     appraise(older, AppraisalPolicy(minimum_isv_svn=4))
 
