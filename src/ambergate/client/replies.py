@@ -31,6 +31,7 @@ REDIRECTED: Final = "redirected"
 BUSY: Final = "too-many-requests"
 SERVICE_ERROR: Final = "service-error"
 
+_DECISIONS: Final = ("not-welcome", "release-refused")  # codes of policies' decisions, whatever the status
 _MAX_WORDS: Final = 500  # characters of a service's own words that are repeated to our user
 _MAX_MISMATCHES: Final = 50  # policy rules that are repeated to our user
 
@@ -67,7 +68,8 @@ def failure(status: int, document: Mapping[str, object], *, service: str, refusa
     words = _text(document, "error") or _text(document, "message") or f"HTTP status {status}"
     message = f"{service}: {words}"
     code, hint = _text(document, "code"), _text(document, "hint")
-    if status == 400 or (status == 403 and "mismatches" in document):
+    decided = code in _DECISIONS or "mismatches" in document
+    if status == 400 or (status in {401, 403} and decided):
         return _refused(message, document, code=code, hint=hint, refusal=refusal)
     if status == 401 and code and code.startswith("token"):
         return TokenRejected(message, code=code, hint=hint)

@@ -148,7 +148,9 @@ class _Server:
             self._failure = error
         except Exception as error:
             # A fault of ours or of mfusepy: a program must not be started whose reads nobody answers.
-            self._failure = Unavailable("the file system failed", code="no-fuse", seen=f"{type(error).__name__}: {error}")
+            self._failure = Unavailable(
+                "the file system failed", code="no-fuse", seen=f"{type(error).__name__}: {error}"
+            )
             raise
         finally:
             self._ready.set()

@@ -44,7 +44,7 @@ _LOG = logging.getLogger(__name__)
 
 def why_not(device: Path = FUSE_DEVICE) -> str | None:
     """Why there can be no FUSE here, with what brings it; None when there can."""
-    if not device.exists():
+    if not os.path.exists(device):  # noqa: PTH110 - Path.exists raises where a parent may not be entered
         return f"{device} is not there (load the kernel module fuse, or give it to the container)"
     if not os.access(device, os.R_OK | os.W_OK):
         return f"{device} may not be opened by this user (mode 0666 is usual)"
@@ -198,10 +198,18 @@ def serve(
     kept: dict[str, object] = {"fsname": "amber", "attr_timeout": _NAMES_LAST, "entry_timeout": _NAMES_LAST}
     if libfuse.fuse_version() >= _MAX_THREADS_SINCE:
         kept |= {"max_threads": MAX_THREADS, "max_idle_threads": IDLE_THREADS}
-    files = Files(tree, libfuse, born=born, on_ready=on_ready)
+    answered = threading.Event()
+
+    def ready() -> None:
+        answered.set()
+        on_ready()
+
+    files = Files(tree, libfuse, born=born, on_ready=ready)
     try:
         mfusepy.FUSE(files, mountpoint, raw_fi=True, foreground=True, **kept, **(options or {}))
     except RuntimeError as exc:  # mfusepy's way to give libfuse's exit code
+        if answered.is_set():
+            return  # a signal ended it, which libfuse counts as a failure
         raise Unavailable(
             "the file system could not be mounted",
             code="no-fuse",

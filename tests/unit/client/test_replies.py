@@ -38,6 +38,8 @@ def reply(status: int, document: object, headers: dict[str, str] | None = None) 
         (401, {"error": "no"}, NotAuthorised),
         (401, {"error": "no", "code": "token-rejected"}, TokenRejected),
         (403, {"message": "no"}, NotAuthorised),
+        (401, {"error": "no", "code": "release-refused"}, NotWelcome),
+        (401, {"error": "no", "mismatches": []}, NotWelcome),
         (404, {"error": "no"}, SettingsError),
         (408, {"error": "no"}, TimedOut),
         (413, {"error": "no"}, TooLarge),
