@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
-from ambergate.core.errors import MalformedToken, TimedOut, TooLarge, Unavailable
+from ambergate.core.errors import MalformedToken, SettingsError, TimedOut, TooLarge, Unavailable
 
 if TYPE_CHECKING:
     from ambergate.core.token.claims import AttestationClaims
@@ -49,13 +49,13 @@ def check(  # noqa: PLR0913  click passes one argument an option
     """
     from ambergate.core.token.check import KeySet, check_token
 
-    text = sys.stdin.read(MAX_INPUT) if token == "-" else token  # noqa: S105  a dash is no secret
+    text = _from_stdin() if token == "-" else token  # noqa: S105  a dash is no secret
     claims = check_token(
         text.strip(),
         KeySet.from_json(_key_set(jwks, cacerts)),
         issuer=issuer,
         at=_instant(at),
-        require=dict(_requirement(each) for each in required),
+        require=_requirements(required),
         accept_simulated=accept_simulated,
     )
     if as_json:
@@ -80,6 +80,20 @@ def _tell(claims: AttestationClaims) -> None:
     }
     for name, value in rows.items():
         click.echo(f"  {name:12} {value}")
+
+
+def _from_stdin() -> str:
+    """Whatever the bytes: those that are no text are no token either, and `check_token` says so."""
+    return sys.stdin.buffer.read(MAX_INPUT).decode("utf-8", "replace")
+
+
+def _requirements(texts: tuple[str, ...]) -> dict[str, object]:
+    requirements = [_requirement(text) for text in texts]
+    names = [name for name, _ in requirements]
+    if twice := {name for name in names if names.count(name) > 1}:
+        message = f"{', '.join(sorted(twice))} is required twice: only one value can be the right one"
+        raise click.BadParameter(message, param_hint="--require")
+    return dict(requirements)
 
 
 def _requirement(text: str) -> tuple[str, object]:
@@ -122,13 +136,17 @@ def fetch_key_set(url: str, cacerts: Path | None) -> bytes:
     """The key set at this address, bounded, over verified TLS.
 
     Raises:
-        Unavailable: the issuer cannot be reached. `TimedOut` when it was too slow.
+        Unavailable: the issuer cannot be reached, or is out of order. `TimedOut` when it was too slow.
+        SettingsError: `cacerts` holds no certificate.
         MalformedToken: there is no key set.
         TooLarge: it is too long.
     """
     import httpx
 
-    trust = ssl.create_default_context(cafile=str(cacerts) if cacerts else None)
+    try:
+        trust = ssl.create_default_context(cafile=str(cacerts) if cacerts else None)
+    except OSError as exc:  # of which ssl.SSLError is one
+        raise SettingsError("--cacerts cannot be used", seen=f"{cacerts}: {exc}", wanted="PEM certificates") from exc
     body = bytearray()
     try:
         with (
@@ -145,6 +163,8 @@ def fetch_key_set(url: str, cacerts: Path | None) -> bytes:
         raise Unavailable(
             "the issuer cannot be reached", seen=f"{url}: {exc}", hint="check --jwks and --cacerts"
         ) from exc
+    if response.is_server_error:
+        raise Unavailable("the issuer is out of order", seen=f"HTTP {response.status_code} from {url}")
     if response.status_code != httpx.codes.OK:
         raise MalformedToken("the address has no key set", seen=f"HTTP {response.status_code} from {url}")
     return bytes(body)
