@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
+import jwt
 from tests.unit.simulator.stream import stream
 
 from ambergate.core.token.check import AttestationClaims, KeySet, check_token
@@ -106,14 +107,17 @@ class Service:
         return self.client.post("/appraisal/v1/attest", content=content, headers={**usual, **headers})
 
     def keys(self) -> KeySet:
-        return KeySet.from_json(self.client.get("/certs").text)
+        """Both key sets as one: what checks tokens of any algorithm."""
+        sets = [self.client.get(path).json()["keys"] for path in ("/certs", "/certs/es256")]
+        return KeySet.from_json(json.dumps({"keys": [key for keys in sets for key in keys]}))
 
     def claims(self, answer: httpx.Response) -> AttestationClaims:
-        """What a relying party makes of an answer."""
+        """What a relying party makes of an answer, with the keys that the token says it needs."""
         assert answer.status_code == 200, answer.text
         assert set(answer.json()) == {"token"}
         token = answer.json()["token"]
-        return check_token(token, self.keys(), issuer=ISSUER, at=self.clock.instant, accept_simulated=True)
+        path = str(jwt.get_unverified_header(token)["jku"]).removeprefix(BASE_URL)
+        return check_token(token, self.keys(path), issuer=ISSUER, at=self.clock.instant, accept_simulated=True)
 
     def context(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(self.ca))

@@ -122,10 +122,21 @@ def test_the_version_endpoint_of_old_clients(service: Service) -> None:
 
 def test_the_key_set_is_open_to_all(service: Service) -> None:
     with httpx.Client(base_url=service.client.base_url, verify=service.context(), trust_env=False) as stranger:
-        answer = stranger.get("/certs", headers={"content-type": "application/json", "x-api-key": "(null)"})
-    keys = answer.json()["keys"]
-    assert [(key["alg"], key["kty"]) for key in keys] == [("PS384", "RSA"), ("RS256", "RSA"), ("ES256", "EC")]
-    assert set(answer.json()) == {"keys"}
+        rsa, ec = (
+            stranger.get(path, headers={"content-type": "application/json", "x-api-key": "(null)"}).json()
+            for path in ("/certs", "/certs/es256")
+        )
+    assert set(rsa) == set(ec) == {"keys"}
+    assert [(key["alg"], key["kty"]) for key in rsa["keys"]] == [("PS384", "RSA"), ("RS256", "RSA")]
+    assert [(key["alg"], key["kty"]) for key in ec["keys"]] == [("ES256", "EC")]
+
+
+def test_the_profile_that_tokens_name_is_there(service: Service) -> None:
+    profile = service.claims(service.attest(service.evidence(None))).raw["eat_profile"]
+    assert isinstance(profile, str)
+    answer = service.client.get(profile.removeprefix(BASE_URL))
+    assert answer.status_code == 200
+    assert "1.0.0" in answer.text
 
 
 def chain(service: Service) -> list[x509.Certificate]:

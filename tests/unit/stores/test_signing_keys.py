@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-MATERIAL = {"root.key": b"the very secret root key", "root.certificate": b"DER of a root", "nonce.key": bytes(range(32))}
+MATERIAL = {
+    "root.key": b"the very secret root key",
+    "root.certificate": b"DER of a root",
+    "nonce.key": bytes(range(32)),
+}
 ROWS = table("signing_material", column("name", String), column("sealed", LargeBinary))
 
 

@@ -19,7 +19,7 @@ from tests.unit.token.judged import BASE_URL, WHEN, Laboratory, issuance, servic
 
 from ambergate.core.errors import TooLarge
 from ambergate.core.token.check import KeySet, check_token
-from ambergate.core.token.issue import issue_token
+from ambergate.core.token.issue import KEY_SET_PATHS, issue_token
 from ambergate.core.token.jose import MAX_TOKEN
 
 if TYPE_CHECKING:
@@ -48,9 +48,19 @@ def header_of(token: str) -> dict[str, Any]:
     return dict(json.loads(urlsafe_b64decode(header + "=" * (-len(header) % 4))))
 
 
+def members_of(pki: TokenPki) -> list[dict[str, Any]]:
+    """Every key of both key sets, as JSON gives them."""
+    return [key for keys in (pki.key_set(), pki.ec_key_set()) for key in json.loads(json.dumps(keys))["keys"]]
+
+
+def published(pki: TokenPki, alg: str) -> str:
+    """The key set that a token of this algorithm points to."""
+    return json.dumps(pki.ec_key_set() if alg == "ES256" else pki.key_set())
+
+
 def entry_of(pki: TokenPki, alg: str) -> dict[str, Any]:
     """The one entry of the published key set for this algorithm."""
-    (entry,) = [key for key in json.loads(json.dumps(pki.key_set()))["keys"] if key["alg"] == alg]
+    (entry,) = [key for key in members_of(pki) if key["alg"] == alg]
     return dict(entry)
 
 
@@ -60,7 +70,7 @@ def chain_of(pki: TokenPki, alg: str) -> list[x509.Certificate]:
 
 @pytest.mark.parametrize("alg", ALGORITHMS)
 def test_we_believe_our_own_tokens(appraisal: Appraisal, pki: TokenPki, alg: str) -> None:
-    keys = KeySet.from_json(json.dumps(pki.key_set()))
+    keys = KeySet.from_json(json.dumps({"keys": members_of(pki)}))
     issuer = f"{BASE_URL}/simulated"
     claims = check_token(make(appraisal, pki, alg), keys, issuer=issuer, at=WHEN, accept_simulated=True)
     assert (claims.simulated, claims.tcb_status) == (True, "UpToDate")
@@ -71,7 +81,7 @@ def test_pyjwt_verifies_through_the_key_set(appraisal: Appraisal, pki: TokenPki,
     """As the Python client of this protocol does: times, types and the absence of `aud` are checked by it."""
     token = make(appraisal, pki, alg)
     entry = entry_of(pki, alg)
-    assert header_of(token) == {"alg": alg, "typ": "JWT", "kid": entry["kid"], "jku": f"{BASE_URL}/certs"}
+    assert header_of(token) == {"alg": alg, "typ": "JWT", "kid": entry["kid"], "jku": BASE_URL + KEY_SET_PATHS[alg]}
     key = jwt.PyJWK(entry)
     options: Any = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
     claims = jwt.decode(token, key, algorithms=[alg], options=options, issuer=f"{BASE_URL}/simulated")
@@ -100,15 +110,24 @@ def test_the_leaf_of_the_chain_verifies_too(appraisal: Appraisal, pki: TokenPki,
 
 
 def test_the_key_set_is_what_deployed_clients_can_read(pki: TokenPki) -> None:
-    """Wire protocol 1.6 and 7.4: alg, kty and kid in every key, RSA twice, kid = SHA-384 of the leaf, three certs."""
-    keys = json.loads(json.dumps(pki.key_set()))["keys"]
-    assert [(key["kty"], key["alg"]) for key in keys] == [("RSA", "PS384"), ("RSA", "RS256"), ("EC", "ES256")]
+    """Wire protocol 1.6 and 7.4: alg, kty, kid, n and e in every key; RSA twice; kid = SHA-384 of the leaf; 3 certs."""
+    keys = json.loads(published(pki, "PS384"))["keys"]
+    assert [(key["kty"], key["alg"]) for key in keys] == [("RSA", "PS384"), ("RSA", "RS256")]
     for key in keys:
         assert key["kid"] == hashlib.sha384(b64decode(key["x5c"][0])).hexdigest()
         assert len(key["x5c"]) == 3
-        assert {"d", "p", "q", "dp", "dq", "qi"}.isdisjoint(key)
-        assert set(key) == {"kty", "alg", "kid", "x5c"} | ({"n", "e"} if key["kty"] == "RSA" else {"crv", "x", "y"})
-    assert keys[0]["kid"] == keys[1]["kid"] != keys[2]["kid"]
+        assert set(key) == {"kty", "alg", "kid", "x5c", "n", "e"}
+    assert keys[0]["kid"] == keys[1]["kid"]
+    assert KEY_SET_PATHS["PS384"] == KEY_SET_PATHS["RS256"] == "/certs", "one client compares it with this text"
+
+
+def test_the_ec_key_stands_apart(pki: TokenPki) -> None:
+    """A deployed client refuses a whole set for one key without a modulus."""
+    (key,) = json.loads(published(pki, "ES256"))["keys"]
+    assert (key["kty"], key["alg"], key["kid"]) == ("EC", "ES256", hashlib.sha384(b64decode(key["x5c"][0])).hexdigest())
+    assert set(key) == {"kty", "alg", "kid", "x5c", "crv", "x", "y"}
+    assert key["kid"] != pki.rsa.kid
+    assert KEY_SET_PATHS["ES256"] != KEY_SET_PATHS["PS384"]
 
 
 @pytest.mark.parametrize("alg", ALGORITHMS)
@@ -182,7 +201,7 @@ def test_keys_do_not_show_themselves(pki: TokenPki) -> None:
 
 def test_no_token_is_issued_that_nobody_would_read(appraisal: Appraisal, pki: TokenPki) -> None:
     """Runtime data is all that makes a token long; base64 of base64 takes 16 characters for 9 bytes."""
-    keys = KeySet.from_json(json.dumps(pki.key_set()))
+    keys = KeySet.from_json(json.dumps({"keys": members_of(pki)}))
     longest = make(appraisal, pki, "PS384", runtime_data=b"x" * 34_000)
     assert MAX_TOKEN - 3000 < len(longest) <= MAX_TOKEN
     check_token(longest, keys, issuer=f"{BASE_URL}/simulated", at=WHEN, accept_simulated=True)

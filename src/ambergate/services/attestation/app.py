@@ -14,9 +14,10 @@ from ambergate.services.attestation.pki import TokenPki, make_material
 from ambergate.services.attestation.routes import (
     Authoriser,
     attest_route,
-    certs_route,
+    certs_routes,
     crl_routes,
     nonce_route,
+    profile_route,
     version_route,
 )
 from ambergate.services.attestation.usecase import Attestation, Issuer
@@ -125,7 +126,8 @@ def create_app(
             nonce_route(nonces, authorise, now),
             attest_route(attestation, authorise, now),
             version_route(authorise),
-            certs_route(state.pki),
+            *certs_routes(state.pki),
+            profile_route(),
             *crl_routes(state.pki, now),
             health_route({"database": state.api_keys.check}),
         ]

@@ -83,9 +83,13 @@ class TokenPki:
                 return key
         raise KeyError(alg)
 
+    def ec_key_set(self) -> dict[str, object]:
+        """The EC key as JWKS, apart from the others: a deployed client refuses a whole set for one key without `n`."""
+        return {"keys": self.ec.public_members()}
+
     def key_set(self) -> dict[str, object]:
-        """The public keys as JWKS: the RSA key under PS384 and RS256, the EC key under ES256, each with its chain."""
-        return {"keys": [*self.rsa.public_members(), *self.ec.public_members()]}
+        """The RSA key as JWKS, under PS384 and under RS256, with its chain."""
+        return {"keys": self.rsa.public_members()}
 
     def root_crl(self, at: datetime) -> bytes:
         """The root's revocation list, DER, empty, good for `CRL_LIFETIME` from `at`."""

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 import ambergate
+from ambergate.core.token.issue import KEY_SET_PATHS
 from ambergate.services.attestation.pki import CA_CRL_PATH, CRL_LIFETIME, ROOT_CRL_PATH
 from ambergate.services.attestation.wire import AttestRequest, NonceWire, TokenResponse, Version, read_request
 from ambergate.services.web.bodies import decode, read_body
@@ -30,6 +31,15 @@ if TYPE_CHECKING:
 _JSON: Final = "application/json"
 _OLD_TOKEN: Final = "application/jwt"  # noqa: S105  a media type; before December 2022 the body was the bare token
 _MEDIA: Final = frozenset({_JSON, _OLD_TOKEN, "application/*", "*/*", ""})
+
+
+_PROFILE: Final = """\
+<!DOCTYPE html>
+<title>EAT profile</title>
+<p>Attestation tokens of this service are JWTs (RFC 7519) signed with PS384, RS256 or ES256, with the flat claims of
+version 1.0.0: <code>attester_*</code>, <code>sgx_*</code>, <code>tdx_*</code>, <code>verifier_*</code>. A token about a
+software platform says <code>"tee_simulated": true</code> and names another issuer.</p>
+"""
 
 
 class Authoriser:
@@ -96,15 +106,30 @@ def version_route(authorise: Authoriser) -> Route:
     return Route("/appraisal/v1/version", handle, methods=["GET"])
 
 
-def certs_route(pki: TokenPki) -> Route:
-    """`GET /certs`: the key set that checks tokens. Open to all."""
-    key_set = pki.key_set()
+def certs_routes(pki: TokenPki) -> list[Route]:
+    """`GET /certs` and `/certs/es256`: the key sets that check tokens. Open to all."""
+    return [
+        _certs_route(KEY_SET_PATHS["PS384"], pki.key_set()),
+        _certs_route(KEY_SET_PATHS["ES256"], pki.ec_key_set()),
+    ]
 
+
+def _certs_route(path: str, key_set: dict[str, object]) -> Route:
     async def handle(request: Request) -> Response:
         del request
         return json_response(key_set, headers={"cache-control": "max-age=300"})
 
-    return Route("/certs", handle, methods=["GET"])
+    return Route(path, handle, methods=["GET"])
+
+
+def profile_route() -> Route:
+    """`GET /eat_profile.html`: what the claim `eat_profile` points to (RFC 9711, 4.3.2). Open to all."""
+
+    async def handle(request: Request) -> Response:
+        del request
+        return Response(_PROFILE, media_type="text/html")
+
+    return Route("/eat_profile.html", handle, methods=["GET"])
 
 
 def crl_routes(pki: TokenPki, now: Callable[[], datetime]) -> list[Route]:
