@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_DEBUG_FLAGS: Final = ("sgx_is_debuggable", "tdx_is_debuggable", "tdx_td_attributes_debug")
 _LATEST: Final = 253402300799  # 9999-12-31T23:59:59Z: the last second that a datetime holds
 
 
@@ -126,6 +127,6 @@ def _octets(members: Mapping[str, object], name: str) -> bytes | None:
 
 def _debug(members: Mapping[str, object]) -> bool:
     said = _optional(members, "dbgstat", str)
-    flag = _optional(members, "sgx_is_debuggable", bool)
-    not_debug = (said in (None, "disabled")) and (flag in (None, False)) and not (said is None and flag is None)
-    return not not_debug
+    flags = [_optional(members, name, bool) for name in _DEBUG_FLAGS]
+    closed = said in (None, "disabled") and True not in flags
+    return not closed or (said is None and False not in flags)
