@@ -9,7 +9,7 @@ from tests.vectors.conftest import ABSENT, Vector, vectors
 
 from ambergate.core.errors import MalformedEvidence, NotGenuine
 from ambergate.core.quote import encode_quote, parse_quote
-from ambergate.core.verify import verify_quote
+from ambergate.core.verify import Verifier, verify_quote
 
 ALL = vectors()
 GENUINE = [vector for vector in ALL if vector.ours["outcome"] == "genuine"]
@@ -79,6 +79,15 @@ def test_the_window_is_where_all_of_it_holds(vector: Vector) -> None:
     verified = verify_quote(parse_quote(vector.raw), vector.collateral, at=vector.at)
     for instant in (verified.window.not_before, verified.window.not_after):
         verify_quote(parse_quote(vector.raw), vector.collateral, at=instant)
+
+
+@pytest.mark.parametrize("vector", GENUINE, ids=lambda v: v.name)
+def test_a_verdict_from_memory_is_the_verdict(vector: Vector) -> None:
+    verifier, collateral = Verifier(), vector.collateral
+    first, second = (verifier.verify(vector.raw, collateral, at=vector.at) for _ in range(2))
+    assert type(first) is not type(second)
+    assert (first.tcb, first.platform, first.window) == (second.tcb, second.platform, second.window)
+    assert (first.quote, first.checks) == (second.quote, second.checks)
 
 
 @pytest.mark.parametrize("vector", REFUSED, ids=lambda v: v.name)

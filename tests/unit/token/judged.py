@@ -15,7 +15,7 @@ from ambergate.core.collateral.tcb_info import TcbStatus
 from ambergate.core.measurements import MrEnclave, MrSigner
 from ambergate.core.token.profiles import Issuance
 from ambergate.core.verify.anchors import TrustAnchor
-from ambergate.core.verify.verifier import Verifier
+from ambergate.core.verify.memo import Verifier
 from ambergate.services.attestation.pki import TokenPki, make_material
 from ambergate.simulator.cpu import EnclaveIdentity
 from ambergate.simulator.platform import SimulatedPlatform

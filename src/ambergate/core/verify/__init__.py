@@ -2,8 +2,9 @@
 
 from ambergate.core.collateral.tcb_info import TcbStatus
 from ambergate.core.verify.anchors import TrustAnchor
+from ambergate.core.verify.memo import Verifier
 from ambergate.core.verify.verdict import CheckRecord, CollateralDigests, VerifiedQuote, Window
-from ambergate.core.verify.verifier import Verifier, verify_quote
+from ambergate.core.verify.verifier import verify_quote
 
 __all__ = [
     "CheckRecord",

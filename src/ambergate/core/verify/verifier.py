@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ambergate.core.collateral.pck import PckExtension, read_pck_extension
 from ambergate.core.errors import MalformedCollateral
-from ambergate.core.quote.codec import parse_quote, signed_region
+from ambergate.core.quote.codec import signed_region
 from ambergate.core.quote.layout import PCK_CERT_CHAIN
 from ambergate.core.quote.td_report import TdReport
 from ambergate.core.verify.anchors import TrustAnchor
@@ -86,26 +86,6 @@ def verify_quote(
         window=common_window(dates),
         checks=tuple(trail.records),
     )
-
-
-class Verifier:
-    """Verifies quotes under one trust anchor. Safe to share between threads.
-
-    Args:
-        anchor: the root that vouches; Intel's when not given.
-    """
-
-    def __init__(self, *, anchor: TrustAnchor | None = None) -> None:
-        self.anchor = anchor or TrustAnchor.intel()
-
-    def verify(self, raw: bytes, collateral: Collateral, *, at: datetime) -> VerifiedQuote:
-        """Parse a quote and prove it, as `verify_quote` does.
-
-        Raises:
-            MalformedEvidence: the bytes are not a quote.
-            NotGenuine: with the failing step.
-        """
-        return verify_quote(parse_quote(raw), collateral, at=at, anchor=self.anchor)
 
 
 def _check_certification(trail: Trail, quote: Quote) -> None:

@@ -21,8 +21,8 @@ from ambergate.core.errors import (
 from ambergate.core.quote.codec import parse_quote
 from ambergate.core.quote.layout import PCK_CERT_CHAIN, TeeType
 from ambergate.core.token.issue import Issuance, issue_token
+from ambergate.core.verify.memo import Verifier
 from ambergate.core.verify.steps import BY_ID
-from ambergate.core.verify.verifier import Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -1,0 +1,195 @@
+"""The remembering verifier: what it remembers is never served where it does not hold."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from tests.unit.simulator.stream import stream
+from tests.unit.verify.test_tdx import REPORT
+
+from ambergate.core.collateral.tcb_info import TcbStatus
+from ambergate.core.errors import MalformedEvidence, NotGenuine
+from ambergate.core.measurements import TeeTcbSvn
+from ambergate.core.quote import TdReport, TeeType, encode_quote, parse_quote
+from ambergate.core.verify import TrustAnchor, VerifiedQuote, Verifier, verify_quote
+from ambergate.core.verify import memo as module
+from ambergate.simulator.faults import FAULTS, SPECIMEN
+from ambergate.simulator.platform import SimulatedPlatform
+
+AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
+PLATFORM = SimulatedPlatform.create(at=AT, random=stream("memo"))
+ANCHOR = TrustAnchor.from_pem(PLATFORM.root_pem)
+COLLATERAL = PLATFORM.collateral(at=AT)
+RAW = PLATFORM.quote(SPECIMEN, bytes(64))
+
+
+@pytest.fixture
+def warm() -> Verifier:
+    """A verifier that has seen the platform."""
+    verifier = Verifier(anchor=ANCHOR)
+    verifier.verify(RAW, COLLATERAL, at=AT)
+    return verifier
+
+
+@pytest.fixture
+def from_memory(warm: Verifier, monkeypatch: pytest.MonkeyPatch) -> Verifier:
+    """The warm verifier, for which it is an error to verify from nothing: what comes now comes from memory."""
+
+    def never(*_: object, **__: object) -> VerifiedQuote:
+        msg = "verified from nothing"
+        raise AssertionError(msg)
+
+    monkeypatch.setattr(module, "verify_quote", never)
+    return warm
+
+
+def same(one: VerifiedQuote, other: VerifiedQuote) -> bool:
+    return all(getattr(one, field.name) == getattr(other, field.name) for field in fields(VerifiedQuote))
+
+
+def test_a_verdict_from_memory_is_the_verdict(warm: Verifier) -> None:
+    report_data = bytes(range(64))
+    raw = PLATFORM.quote(SPECIMEN, report_data)
+    verified = warm.verify(raw, COLLATERAL, at=AT + timedelta(hours=1))
+    fresh = verify_quote(parse_quote(raw), COLLATERAL, at=AT + timedelta(hours=1), anchor=ANCHOR)
+    assert same(verified, fresh)
+    assert verified.report.report_data.value == report_data
+    assert verified.digests == fresh.digests
+    with pytest.raises(AttributeError):
+        _ = verified.nothing  # type: ignore[attr-defined]
+
+
+def test_the_second_quote_of_a_platform_comes_from_memory(from_memory: Verifier) -> None:
+    verified = from_memory.verify(PLATFORM.quote(SPECIMEN, bytes(range(64))), COLLATERAL, at=AT)
+    assert verified.tcb_status is TcbStatus.UP_TO_DATE
+
+
+def test_a_changed_byte_is_never_served_from_memory(warm: Verifier) -> None:
+    """Every 5th byte, and all of the header and of the parts around the signature."""
+    certification = len(RAW) - len(parse_quote(RAW).certification.data)
+    for position in {*range(48), *range(430, 570), *range(48, certification, 5)}:
+        changed = RAW[:position] + bytes((RAW[position] ^ 1,)) + RAW[position + 1 :]
+        with pytest.raises((NotGenuine, MalformedEvidence)) as served:
+            warm.verify(changed, COLLATERAL, at=AT)
+        with pytest.raises(type(served.value)) as fresh:
+            verify_quote(parse_quote(changed), COLLATERAL, at=AT, anchor=ANCHOR)
+        assert served.value.as_dict() == fresh.value.as_dict()
+
+
+def test_every_byte_of_chain_and_quoting_enclave_is_in_the_key(from_memory: Verifier) -> None:
+    for position in range(500, len(RAW), 11):
+        changed = RAW[:position] + bytes((RAW[position] ^ 1,)) + RAW[position + 1 :]
+        with pytest.raises((AssertionError, MalformedEvidence)):
+            from_memory.verify(changed, COLLATERAL, at=AT)
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS))
+def test_no_fault_is_served_by_a_warm_verifier(warm: Verifier, name: str) -> None:
+    fault = FAULTS[name]
+    raw, collateral = fault.apply(PLATFORM, AT)
+    for _ in range(2):
+        if fault.expected_status is not None:
+            assert warm.verify(raw, collateral, at=AT).tcb_status is fault.expected_status
+            continue
+        with pytest.raises((NotGenuine, MalformedEvidence)) as refusal:
+            warm.verify(raw, collateral, at=AT)
+        assert getattr(refusal.value, "step", "1.1.quote_format") == fault.expected_step
+
+
+def test_outside_its_window_a_fact_is_not_served(warm: Verifier) -> None:
+    window = warm.verify(RAW, COLLATERAL, at=AT).window
+    for instant in (window.not_before, window.not_after):
+        warm.verify(RAW, COLLATERAL, at=instant)
+    for instant in (window.not_before - timedelta(seconds=1), window.not_after + timedelta(seconds=1)):
+        with pytest.raises(NotGenuine):
+            warm.verify(RAW, COLLATERAL, at=instant)
+
+
+def test_a_revocation_takes_effect_with_its_list(warm: Verifier) -> None:
+    _, revoking = FAULTS["pck-revoked"].apply(PLATFORM, AT)
+    lists = replace(COLLATERAL, pck_crl=revoking.pck_crl)
+    with pytest.raises(NotGenuine) as refusal:
+        warm.verify(RAW, lists, at=AT)
+    assert refusal.value.step == "2.11.pck_revoked"
+    warm.verify(RAW, COLLATERAL, at=AT)
+
+
+@pytest.mark.parametrize("member", [field.name for field in fields(COLLATERAL)])
+def test_every_member_of_the_collateral_is_in_the_key(warm: Verifier, member: str) -> None:
+    raised = []
+    for verify in (warm.verify, Verifier(anchor=ANCHOR).verify):
+        try:
+            verify(RAW, replace(COLLATERAL, **{member: ""}), at=AT)
+        except NotGenuine as refusal:
+            raised.append(refusal.step)
+    assert raised == ([] if member == "pck_crl_issuer_chain" else [raised[0]] * 2)
+
+
+def test_one_anchors_facts_are_not_anothers() -> None:
+    with pytest.raises(NotGenuine) as refusal:
+        Verifier().verify(RAW, COLLATERAL, at=AT)
+    assert refusal.value.step == "2.2.pck_chain_anchor"
+
+
+def test_equal_collateral_is_the_same_collateral(from_memory: Verifier) -> None:
+    verified = from_memory.verify(RAW, type(COLLATERAL).from_json(COLLATERAL.to_json()), at=AT)
+    assert verified.tcb_status is TcbStatus.UP_TO_DATE
+
+
+def test_padding_beyond_the_bound_is_not_served(warm: Verifier) -> None:
+    assert warm.verify(RAW + bytes(4096), COLLATERAL, at=AT).quote.trailing == bytes(4096)
+    with pytest.raises(MalformedEvidence):
+        warm.verify(RAW + bytes(4097), COLLATERAL, at=AT)
+
+
+def test_memory_is_bounded_and_forgets_what_was_used_longest_ago() -> None:
+    verifier = Verifier(anchor=ANCHOR, max_platforms=2)
+    quotes = [replace_key(index) for index in range(3)]
+    for raw in (quotes[0], quotes[1], quotes[0], quotes[2]):
+        verifier.verify(raw, COLLATERAL, at=AT)
+    remembered = [verifier._recall(cut.digest, COLLATERAL) is not None for cut in map(module._cut, quotes) if cut]
+    assert remembered == [True, False, True]
+
+
+def replace_key(index: int) -> bytes:
+    """A quote by another attestation key of the same platform."""
+    raw, _ = FAULTS["debug"].apply(PLATFORM, AT, random=stream(f"key {index}"))
+    return raw
+
+
+def test_threads_get_the_same_verdicts(warm: Verifier) -> None:
+    quotes = [PLATFORM.quote(SPECIMEN, bytes([index]) * 64) for index in range(8)] * 8
+    with ThreadPoolExecutor(8) as pool:
+        verdicts = list(pool.map(lambda raw: warm.verify(raw, COLLATERAL, at=AT), quotes))
+    assert [v.report.report_data.value[0] for v in verdicts] == list(range(8)) * 8
+
+
+def test_the_time_zone_must_be_said(warm: Verifier) -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        warm.verify(RAW, COLLATERAL, at=AT.replace(tzinfo=None))
+
+
+def td_digest(report: TdReport, version: int) -> bytes:
+    quote = parse_quote(RAW)
+    raw = encode_quote(replace(quote, header=replace(quote.header, version=version, tee=TeeType.TDX), body=report))
+    cut = module._cut(raw)
+    assert cut is not None
+    return cut.digest
+
+
+def test_of_a_td_all_that_its_status_depends_on_is_in_the_key() -> None:
+    long = replace(REPORT, tee_tcb_svn2=TeeTcbSvn(bytes(16)), mr_service_td=REPORT.mr_owner)
+    for version, base in ((4, REPORT), (5, REPORT), (5, long)):
+        changes: list[TdReport] = [
+            replace(base, tee_tcb_svn=TeeTcbSvn(bytes(15) + b"\1")),
+            replace(base, mr_signer_seam=type(base.mr_signer_seam)(bytes(47) + b"\1")),
+            replace(base, seam_attributes=bytes(7) + b"\1"),
+        ]
+        if base is long:
+            changes.append(replace(base, tee_tcb_svn2=TeeTcbSvn(bytes(15) + b"\1")))
+        digests = {td_digest(report, version) for report in (base, *changes)}
+        assert len(digests) == 1 + len(changes)
+    assert len({td_digest(REPORT, 4), td_digest(REPORT, 5), td_digest(long, 5)}) == 3
