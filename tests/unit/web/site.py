@@ -11,6 +11,7 @@ import httpx
 from ambergate.core.errors import (
     AmberError,
     MalformedCollateral,
+    MalformedToken,
     NotAuthorised,
     NotGenuine,
     NotWelcome,
@@ -71,6 +72,7 @@ ERRORS: dict[str, Exception] = {
     "welcome": NotWelcome("the policy refuses it", mismatches=MISMATCHES),
     "key": NotAuthorised("no such key"),
     "collateral": MalformedCollateral("broken", seen="/secret/path"),
+    "half": MalformedToken("not a token", seen="\ud800"),
     "away": Unavailable("no answer", seen="10.0.0.1", hint="ask"),
     "settings": SettingsError("hidden", seen="/secret/path"),
     "base": AmberError("hidden"),

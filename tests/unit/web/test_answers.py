@@ -54,6 +54,13 @@ def test_our_own_faults_are_opaque(site: Site, name: str, caplog: pytest.LogCapt
     assert "hidden" in caplog.text
 
 
+def test_half_a_character_in_what_was_sent_is_told_as_an_escape(site: Site) -> None:
+    with site.client() as client:
+        answer = client.get("/error/half")
+    assert answer.status_code == 400
+    assert b"\\ud800" in answer.content
+
+
 def test_unknown_routes_are_404_in_json(site: Site) -> None:
     with site.client() as client:
         answers = [client.get(path) for path in ("/nothing", "/echo/", "/%00%0a")]

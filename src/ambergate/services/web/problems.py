@@ -6,6 +6,7 @@ rest. Nothing permanent answers 5xx: clients retry 500, 503 and 504.
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import TYPE_CHECKING, Final
 
@@ -55,8 +56,12 @@ STATUSES: Final[tuple[tuple[type[AmberError], int], ...]] = (
 
 def json_response(value: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """`value` as JSON, with its length announced."""
+    try:
+        content = msgspec.json.encode(value)
+    except UnicodeEncodeError:  # half a character in something that was sent to us: told as an escape
+        content = json.dumps(value).encode()
     return Response(
-        msgspec.json.encode(value),
+        content,
         status_code=status,
         headers=dict(headers or {}),
         media_type="application/json",
