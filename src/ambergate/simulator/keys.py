@@ -30,7 +30,14 @@ def public_octets(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)[1:]
 
 
-def sign_raw(key: ec.EllipticCurvePrivateKey, message: bytes) -> bytes:
-    """An ECDSA P-256 SHA-256 signature as `r || s`, 64 bytes big-endian."""
-    r, s = decode_dss_signature(key.sign(message, ec.ECDSA(hashes.SHA256())))
+def sign_raw(key: ec.EllipticCurvePrivateKey, message: bytes, *, same_again: bool = False) -> bytes:
+    """An ECDSA P-256 SHA-256 signature as `r || s`, 64 bytes big-endian.
+
+    Args:
+        key: signs.
+        message: what is signed.
+        same_again: the same signature for the same message (RFC 6979).
+    """
+    scheme = ec.ECDSA(hashes.SHA256(), deterministic_signing=same_again)
+    r, s = decode_dss_signature(key.sign(message, scheme))
     return r.to_bytes(32, "big") + s.to_bytes(32, "big")

@@ -69,8 +69,11 @@ class QuotingEnclave:
         return sign_quote(unsigned, self.attestation_key)
 
     def certify(self, qe_report: EnclaveReport) -> bytes:
-        """The PCK's signature over a quoting enclave's report."""
-        return sign_raw(self.certification_key, write_enclave_report(qe_report))
+        """The PCK's signature over a quoting enclave's report.
+
+        Hardware certifies an attestation key once and keeps the signature: so every quote brings the same.
+        """
+        return sign_raw(self.certification_key, write_enclave_report(qe_report), same_again=True)
 
     def _header(self) -> QuoteHeader:
         return QuoteHeader(
