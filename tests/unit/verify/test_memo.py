@@ -147,17 +147,12 @@ def test_padding_beyond_the_bound_is_not_served(warm: Verifier) -> None:
 
 def test_memory_is_bounded_and_forgets_what_was_used_longest_ago() -> None:
     verifier = Verifier(anchor=ANCHOR, max_platforms=2)
-    quotes = [replace_key(index) for index in range(3)]
-    for raw in (quotes[0], quotes[1], quotes[0], quotes[2]):
-        verifier.verify(raw, COLLATERAL, at=AT)
-    remembered = [verifier._recall(cut.digest, COLLATERAL) is not None for cut in map(module._cut, quotes) if cut]
-    assert remembered == [True, False, True]
-
-
-def replace_key(index: int) -> bytes:
-    """A quote by another attestation key of the same platform."""
-    raw, _ = FAULTS["debug"].apply(PLATFORM, AT, random=stream(f"key {index}"))
-    return raw
+    collaterals = [PLATFORM.collateral(at=AT + timedelta(seconds=index)) for index in range(3)]
+    for index in (0, 1, 0, 2):
+        verifier.verify(RAW, collaterals[index], at=AT + timedelta(minutes=1))
+    cut = module._cut(RAW)
+    assert cut is not None
+    assert [verifier._recall(cut.digest, each) is not None for each in collaterals] == [True, False, True]
 
 
 def test_threads_get_the_same_verdicts(warm: Verifier) -> None:
