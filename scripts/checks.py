@@ -22,8 +22,8 @@ SECTIONS = {
 HEAD = """\
 # The steps of a verification
 
-Made by `scripts/checks.py` from `src/ambergate/core/verify/steps.py`; a test compares the two. Ids and codes are stable:
-they stand in verdicts (`amber quote verify --json`), in errors and in the attestation service's answers. The attestation
+Made by `scripts/checks.py` from `src/ambergate/core/verify/steps.py`; a test compares the two. Ids and codes are
+stable: they stand in verdicts (`amber quote verify --json`), in errors and in the attestation service's answers. The
 service adds two steps of its own: `10.1.nonce` and `10.2.report_data`.
 
 QVL is Intel's quote verification library, QvE the enclave that wraps it.
