@@ -7,10 +7,10 @@ import sys
 from typing import Any
 
 import pytest
+from tests.vectors.conftest import ABSENT, VECTORS, Vector, vectors
 
 from ambergate.core.errors import MalformedEvidence, NotGenuine
 from ambergate.core.verify import Verifier
-from tests.vectors.conftest import ABSENT, VECTORS, Vector, vectors
 
 GENUINE = [v for v in vectors() if v.ours["outcome"] == "genuine"]
 
