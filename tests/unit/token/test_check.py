@@ -162,6 +162,10 @@ def test_a_time_that_is_none(forge: Forge, refuses: Refuses, name: str, value: o
     assert refuses(forge.token(claims=forge.claims(**{name: value}))) == "bad-claim"
 
 
+def test_the_earliest_time_there_is(forge: Forge, refuses: Refuses) -> None:
+    assert refuses(forge.token(claims=forge.claims(exp=0))) == "expired"
+
+
 def test_the_latest_time_there_is(forge: Forge, keys: KeySet) -> None:
     claims = check_token(forge.token(claims=forge.claims(exp=253402300799)), keys, issuer=ISSUER, at=AT)
     assert claims.expires_at == datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)

@@ -71,6 +71,11 @@ def test_one_id_may_name_a_key_for_each_algorithm(forge: Forge) -> None:
     assert believed(forge, keys, alg="RS256", key=forge.other_key)
 
 
+def test_the_smallest_rsa_key_there_may_be(forge: Forge) -> None:
+    small = rsa_key(2048)
+    assert believed(forge, key_set(jwk(small.public_key(), forge.kid, "PS384")), key=small)
+
+
 def on(curve: ec.EllipticCurve, size: int, name: str) -> Members:
     numbers = ec.generate_private_key(curve).public_key().public_numbers()
     x, y = (b64url(part.to_bytes(size, "big")) for part in (numbers.x, numbers.y))
