@@ -14,12 +14,15 @@ from tests.unit.simulator.stream import stream
 from ambergate.core.collateral.tcb_info import TcbStatus
 from ambergate.core.errors import MalformedEvidence, NotGenuine
 from ambergate.core.quote.codec import encode_quote
+from ambergate.core.quote.layout import TeeType
+from ambergate.core.quote.td_report import TdReport
 from ambergate.core.verify import TrustAnchor, Verifier
 from ambergate.core.verify.steps import BY_ID, STEPS
 from ambergate.simulator import faults
 from ambergate.simulator.cpu import EnclaveIdentity
 from ambergate.simulator.faults import FAULTS, Fault
-from ambergate.simulator.faults.scene import SPECIMEN
+from ambergate.simulator.faults.scene import SPECIMEN, TD_SPECIMEN
+from ambergate.simulator.td import TdIdentity
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -64,7 +67,8 @@ def test_a_status_is_reported_and_not_refused(platform: SimulatedPlatform, at: d
     verified = _verify(platform, raw, collateral, at)
     assert verified.tcb_status is fault.expected_status
     assert bool(verified.advisory_ids) is (fault.expected_status is not TcbStatus.UP_TO_DATE)
-    assert verified.report.debug is (fault.name == "debug")
+    assert verified.report.debug is (fault.name in ("debug", "td-debug"))
+    assert verified.tee is fault.tee
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=_name)
@@ -74,13 +78,32 @@ def test_nothing_is_genuine_under_intels_root(platform: SimulatedPlatform, at: d
         Verifier().verify(raw, collateral, at=at)
 
 
-@pytest.mark.parametrize("fault", REPORTED, ids=_name)
+@pytest.mark.parametrize("fault", [fault for fault in REPORTED if fault.tee is TeeType.SGX], ids=_name)
 def test_the_caller_chooses_enclave_and_report_data(platform: SimulatedPlatform, at: datetime, fault: Fault) -> None:
     enclave, report_data = EnclaveIdentity.of_program([b"another"], isv_svn=7), bytes(range(64))
     raw, collateral = fault.apply(platform, at, enclave=enclave, report_data=report_data)
     report = _verify(platform, raw, collateral, at).enclave
     assert (report.mr_enclave, report.isv_svn) == (enclave.mr_enclave, 7)
     assert report.report_data.value == report_data
+
+
+@pytest.mark.parametrize("fault", [fault for fault in REPORTED if fault.tee is TeeType.TDX], ids=_name)
+def test_the_caller_chooses_td_and_report_data(platform: SimulatedPlatform, at: datetime, fault: Fault) -> None:
+    td, report_data = TdIdentity.of_image([b"another"]), bytes(range(64))
+    raw, collateral = fault.apply(platform, at, td=td, report_data=report_data)
+    report = _verify(platform, raw, collateral, at).report
+    assert isinstance(report, TdReport)
+    assert (report.mr_td, report.report_data.value) == (td.mr_td, report_data)
+
+
+@pytest.mark.parametrize(("version", "extended"), [(4, False), (5, False), (5, True)])
+def test_honest_evidence_of_a_td_is_genuine(
+    platform: SimulatedPlatform, at: datetime, version: int, *, extended: bool
+) -> None:
+    raw = platform.td_quote(TD_SPECIMEN, bytes(64), version=version, extended=extended)
+    verified = _verify(platform, raw, platform.td_collateral(at=at), at)
+    assert (verified.tcb_status, verified.advisory_ids) == (TcbStatus.UP_TO_DATE, ())
+    assert {check.id for check in verified.checks} == {step.id for step in STEPS}
 
 
 def test_honest_evidence_is_genuine(platform: SimulatedPlatform, at: datetime) -> None:
@@ -131,9 +154,13 @@ def test_collateral_lives_as_long_as_it_says(platform: SimulatedPlatform, at: da
 
 
 def test_every_step_that_can_fail_has_its_lie() -> None:
-    """Steps of TDX alone are held by tests/unit/verify/test_tdx.py: the software platform speaks SGX."""
-    steps = {step.id for step in STEPS if not step.tdx_only}
-    assert steps == {fault.expected_step for fault in FAULTS.values() if fault.expected_step}
+    assert {step.id for step in STEPS} == {fault.expected_step for fault in FAULTS.values() if fault.expected_step}
+
+
+def test_the_steps_of_tdx_are_held_by_lies_of_tds() -> None:
+    """A fault of SGX that aimed at one of them would pass by never reaching it."""
+    only = {step.id for step in STEPS if step.tdx_only}
+    assert {fault.tee for fault in FAULTS.values() if fault.expected_step in only} == {TeeType.TDX}
 
 
 def test_every_fault_expects_exactly_one_outcome() -> None:

@@ -38,7 +38,7 @@ MORE_LENIENT: Final = {
     "tcb-info-wrong-pceid": "it does not compare the PCEID; Intel's library does",
 }
 # What we report, for a policy to judge, and dcap-qvl refuses by default.
-STRICTER: Final = {"debug": "Debug mode is enabled"}
+STRICTER: Final = {"debug": "Debug mode is enabled", "td-debug": "Debug mode is enabled"}
 
 
 def _name(fault: Fault) -> str:

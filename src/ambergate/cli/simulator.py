@@ -176,11 +176,12 @@ def emit_fault(name: str, directory: Path, report_data: bytes, *, as_json: bool)
 
 def _describe_platform(platform: SimulatedPlatform, directory: Path) -> dict[str, object]:
     hardware = platform.state.hardware
-    collateral = directory / platform.collateral_path
+    collateral, td_collateral = directory / platform.collateral_path, directory / platform.td_collateral_path
     return {
         "directory": str(directory),
         "root": str(directory / ROOT),
         "collateral": str(collateral) if collateral.exists() else None,
+        "td_collateral": str(td_collateral) if td_collateral.exists() else None,
         "fmspc": hardware.fmspc.hex(),
         "pce_id": hardware.pce_id.hex(),
         "ca": platform.ca,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAGE: Final = 4096  # bytes
-_CHUNK: Final = 256  # bytes measured by one EEXTEND
+CHUNK: Final = 256  # bytes measured by one EEXTEND, as by one MR.EXTEND of a TDX module
 _SSA_FRAME_SIZE: Final = 1  # pages
 # SECINFO.FLAGS: readable (1) and executable (4), regular page (2 << 8); SDM volume 3D, table "SECINFO.FLAGS".
 _REGULAR_READ_EXECUTE: Final = 0x205
@@ -106,11 +106,25 @@ def measure(files: Iterable[Path | bytes]) -> MrEnclave:
     Raises:
         SettingsError: a file cannot be read, or there is none.
     """
+    return _build_log(pieces_of(files))
+
+
+def pieces_of(files: Iterable[Path | bytes]) -> list[bytes]:
+    """What is measured of a program: the number of files and the length of each, then the files.
+
+    Raises:
+        SettingsError: a file cannot be read, or there is none.
+    """
     pieces = [_read(file) for file in files]
     if not pieces:
         raise SettingsError("a program without files cannot be measured", seen="no file", wanted="at least one")
-    table = struct.pack(f"<{len(pieces) + 1}Q", len(pieces), *(len(piece) for piece in pieces))
-    return _build_log([table, *pieces])
+    return [struct.pack(f"<{len(pieces) + 1}Q", len(pieces), *(len(piece) for piece in pieces)), *pieces]
+
+
+def pages_of(piece: bytes) -> Iterator[bytes]:
+    """The piece page by page, the last one filled up with zeros."""
+    for start in range(0, len(piece), PAGE):
+        yield piece[start : start + PAGE].ljust(PAGE, b"\0")
 
 
 def _read(file: Path | bytes) -> bytes:
@@ -133,21 +147,16 @@ def _build_log(pieces: list[bytes]) -> MrEnclave:
     size = PAGE << (pages - 1).bit_length()  # an enclave's size is a power of two
     log = hashlib.sha256(struct.pack("<8sIQ44x", b"ECREATE", _SSA_FRAME_SIZE, size))
     offset = 0
-    for page in (page for piece in pieces for page in _pages(piece)):
+    for page in (page for piece in pieces for page in pages_of(piece)):
         log.update(_page_records(offset, page))
         offset += PAGE
     return MrEnclave(log.digest())
 
 
-def _pages(piece: bytes) -> Iterator[bytes]:
-    for start in range(0, len(piece), PAGE):
-        yield piece[start : start + PAGE].ljust(PAGE, b"\0")
-
-
 def _page_records(offset: int, page: bytes) -> bytes:
     """EADD of one page, then an EEXTEND for each 256 bytes of it."""
     records = [struct.pack("<8sQQ40x", b"EADD", offset, _REGULAR_READ_EXECUTE)]
-    for start in range(0, PAGE, _CHUNK):
+    for start in range(0, PAGE, CHUNK):
         records.append(struct.pack("<8sQ48x", b"EEXTEND", offset + start))
-        records.append(page[start : start + _CHUNK])
+        records.append(page[start : start + CHUNK])
     return b"".join(records)

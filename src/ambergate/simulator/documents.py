@@ -1,4 +1,4 @@
-"""TCB info and QE identity as Intel writes them: the signature covers the exact text.
+"""TCB info and QE identity, of SGX and of TDX, as Intel writes them: the signature covers the exact text.
 
 Shapes: Intel PCS API v4, "Get TCB Info" (version 3), API v3 for version 2, and "Get Quoting Enclave Identity".
 """
@@ -6,7 +6,7 @@ Shapes: Intel PCS API v4, "Get TCB Info" (version 3), API v3 for version 2, and 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +15,7 @@ from ambergate.simulator.period import Period, iso
 
 if TYPE_CHECKING:
     from ambergate.core.collateral.pck import PckExtension
-    from ambergate.core.measurements import Attributes, Fmspc, PceId
+    from ambergate.core.measurements import Attributes, Fmspc, PceId, TeeTcbSvn
     from ambergate.simulator.cpu import EnclaveIdentity
 
 EVALUATION_DATA_NUMBER: Final = 17  # tcbEvaluationDataNumber; any number the two documents share will do
@@ -29,6 +29,12 @@ _COMPONENT_LABELS: Final[tuple[dict[str, str], ...]] = (
     {"category": "OS/VMM", "type": "SGX Late Microcode Update"},
     {"category": "OS/VMM", "type": "TXT SINIT"},
     {"category": "BIOS"},
+)
+
+_TDX_COMPONENT_LABELS: Final[tuple[dict[str, str], ...]] = (
+    {"category": "OS/VMM", "type": "TDX Module"},
+    {"category": "OS/VMM", "type": "TDX Module"},
+    {"category": "OS/VMM", "type": "TDX Late Microcode Update"},
 )
 
 # Intel's TDX module: signer and attributes are zero. Only documents of id TDX have it.
@@ -47,6 +53,29 @@ class TcbLevel:
     status: TcbStatus
     date: datetime
     advisories: tuple[str, ...] = ()
+    tdx_components: tuple[int, ...] = (0,) * 16  # published in TCB info of TDX only
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SvnLevel:
+    """One row by ISVSVN alone: quoting enclaves, or TDX modules, at least this new have this status."""
+
+    isv_svn: int
+    status: TcbStatus
+    date: datetime
+    advisories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TdxModuleIdentity:
+    """What the root's holder says of one major version of the TDX module, whose signer and attributes are zero."""
+
+    version: int
+    levels: tuple[SvnLevel, ...]
+
+    def members(self) -> dict[str, object]:
+        """The identity as it stands in TCB info."""
+        return {"id": f"TDX_{self.version:02X}", **_TDX_MODULE, "tcbLevels": [_svn_level(each) for each in self.levels]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +89,7 @@ class TcbInfo:
     version: int = 3
     id: str = "SGX"
     evaluation_data_number: int = EVALUATION_DATA_NUMBER
+    tdx_modules: tuple[TdxModuleIdentity, ...] = ()  # published in TCB info of TDX only
 
     def text(self) -> str:
         """The document without its signature, in Intel's order of members and without white space."""
@@ -73,25 +103,19 @@ class TcbInfo:
             "tcbType": 0,
             "tcbEvaluationDataNumber": self.evaluation_data_number,
         }
-        members |= {"tdxModule": _TDX_MODULE} if self.id == "TDX" else {}
+        members |= self._tdx_modules() if self.id == "TDX" else {}
         members |= {"tcbLevels": [self._level(level) for level in self.levels]}
         return _compact(members)
 
+    def _tdx_modules(self) -> dict[str, object]:
+        identities = [module.members() for module in self.tdx_modules]
+        return {"tdxModule": _TDX_MODULE} | ({"tdxModuleIdentities": identities} if identities else {})
+
     def _level(self, level: TcbLevel) -> dict[str, object]:
         tcb = _components_v2(level) if self.version == 2 else _components_v3(level)
-        tcb |= {"tdxtcbcomponents": [{"svn": 0}] * 16} if self.id == "TDX" else {}
+        tcb |= {"tdxtcbcomponents": _labelled(level.tdx_components, _TDX_COMPONENT_LABELS)} if self.id == "TDX" else {}
         row: dict[str, object] = {"tcb": tcb, "tcbDate": iso(level.date), "tcbStatus": level.status.value}
         return row | ({"advisoryIDs": list(level.advisories)} if level.advisories else {})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QeLevel:
-    """One row of a QE identity: quoting enclaves at least this new have this status."""
-
-    isv_svn: int
-    status: TcbStatus
-    date: datetime
-    advisories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +123,7 @@ class QeIdentity:
     """What the root's holder says of its quoting enclave."""
 
     enclave: EnclaveIdentity
-    levels: tuple[QeLevel, ...]
+    levels: tuple[SvnLevel, ...]
     period: Period
     version: int = 2
     id: str = "QE"
@@ -119,7 +143,7 @@ class QeIdentity:
             "attributesMask": _QE_ATTRIBUTES_MASK.hex().upper(),
             "mrsigner": self.enclave.mr_signer.hex().upper(),
             "isvprodid": self.enclave.isv_prod_id,
-            "tcbLevels": [_qe_level(level) for level in self.levels],
+            "tcbLevels": [_svn_level(level) for level in self.levels],
         }
         return _compact(members)
 
@@ -153,12 +177,41 @@ def platform_levels(platform: PckExtension, status: TcbStatus = TcbStatus.UP_TO_
     return ((newer,) if _is_outdated(status) else ()) + (own, older, oldest)
 
 
-def qe_levels(enclave: EnclaveIdentity) -> tuple[QeLevel, ...]:
+def td_levels(
+    platform: PckExtension, tee_tcb_svn: TeeTcbSvn, status: TcbStatus = TcbStatus.UP_TO_DATE
+) -> tuple[TcbLevel, ...]:
+    """`platform_levels` for TDs under a module of these versions; a TD of older ones has a level of its own.
+
+    The module's major version is not published among the components: its identity speaks of it.
+    """
+    components = (tee_tcb_svn.value[0], 0, *tee_tcb_svn.value[2:])
+    levels = [replace(level, tdx_components=components) for level in platform_levels(platform, status)]
+    older = TcbLevel(
+        components=platform.components,
+        pce_svn=platform.pce_svn,
+        status=status if _is_outdated(status) else TcbStatus.OUT_OF_DATE,
+        date=OLDER,
+        advisories=ADVISORIES[TcbStatus.OUT_OF_DATE],
+    )
+    oldest = replace(levels[-1], tdx_components=(0,) * 16)
+    return (*levels[:-1], older, oldest)
+
+
+def module_levels(isv_svn: int) -> tuple[SvnLevel, ...]:
+    """Levels under which TDX modules of this ISVSVN are up to date, older ones are not; ISVSVN 1 and 2 are revoked."""
+    return (
+        SvnLevel(isv_svn=isv_svn, status=TcbStatus.UP_TO_DATE, date=NEWEST),
+        SvnLevel(isv_svn=isv_svn - 2, status=TcbStatus.OUT_OF_DATE, date=OLDER, advisories=("SIM-SA-01036",)),
+        SvnLevel(isv_svn=1, status=TcbStatus.REVOKED, date=OLDEST, advisories=("SIM-SA-01036", "SIM-SA-00999")),
+    )
+
+
+def qe_levels(enclave: EnclaveIdentity) -> tuple[SvnLevel, ...]:
     """Levels under which this quoting enclave is up to date, and older ones are not; the first version is revoked."""
     return (
-        QeLevel(isv_svn=enclave.isv_svn, status=TcbStatus.UP_TO_DATE, date=NEWEST),
-        QeLevel(isv_svn=enclave.isv_svn - 2, status=TcbStatus.OUT_OF_DATE, date=OLDER, advisories=("SIM-SA-10477",)),
-        QeLevel(isv_svn=1, status=TcbStatus.REVOKED, date=OLDEST, advisories=("SIM-SA-10477", "SIM-SA-10219")),
+        SvnLevel(isv_svn=enclave.isv_svn, status=TcbStatus.UP_TO_DATE, date=NEWEST),
+        SvnLevel(isv_svn=enclave.isv_svn - 2, status=TcbStatus.OUT_OF_DATE, date=OLDER, advisories=("SIM-SA-10477",)),
+        SvnLevel(isv_svn=1, status=TcbStatus.REVOKED, date=OLDEST, advisories=("SIM-SA-10477", "SIM-SA-10219")),
     )
 
 
@@ -184,9 +237,12 @@ def _shifted(components: tuple[int, ...], by: int) -> tuple[int, ...]:
 
 
 def _components_v3(level: TcbLevel) -> dict[str, object]:
-    labels = _COMPONENT_LABELS + ({},) * (16 - len(_COMPONENT_LABELS))
-    components = [{"svn": svn, **label} for svn, label in zip(level.components, labels, strict=True)]
-    return {"sgxtcbcomponents": components, "pcesvn": level.pce_svn}
+    return {"sgxtcbcomponents": _labelled(level.components, _COMPONENT_LABELS), "pcesvn": level.pce_svn}
+
+
+def _labelled(components: tuple[int, ...], labels: tuple[dict[str, str], ...]) -> list[dict[str, object]]:
+    filled = labels + ({},) * (len(components) - len(labels))
+    return [{"svn": svn, **label} for svn, label in zip(components, filled, strict=True)]
 
 
 def _components_v2(level: TcbLevel) -> dict[str, object]:
@@ -194,7 +250,7 @@ def _components_v2(level: TcbLevel) -> dict[str, object]:
     return {**numbered, "pcesvn": level.pce_svn}
 
 
-def _qe_level(level: QeLevel) -> dict[str, object]:
+def _svn_level(level: SvnLevel) -> dict[str, object]:
     row: dict[str, object] = {
         "tcb": {"isvsvn": level.isv_svn},
         "tcbDate": iso(level.date),

@@ -5,8 +5,9 @@ Everything is signed for real, under this platform's own root. Nothing here prov
 
 from __future__ import annotations
 
+import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -16,20 +17,32 @@ from ambergate.core.errors import SettingsError
 from ambergate.core.measurements import CpuSvn, Fmspc, PceId, PlatformInstanceId, Ppid, ReportData
 from ambergate.core.quote.codec import encode_quote
 from ambergate.simulator.cpu import EnclaveIdentity, Processor
-from ambergate.simulator.documents import QeIdentity, TcbInfo, platform_levels, qe_levels
+from ambergate.simulator.documents import (
+    QeIdentity,
+    TcbInfo,
+    TdxModuleIdentity,
+    module_levels,
+    platform_levels,
+    qe_levels,
+    td_levels,
+)
 from ambergate.simulator.keys import make_key
 from ambergate.simulator.period import PUBLISHED_FOR, Period
 from ambergate.simulator.pki import PCK_CA_NAMES, ROOT_CRL_LIFETIME, Hierarchy, RevocationList, pem_chain
 from ambergate.simulator.publication import Publication
-from ambergate.simulator.quoting import AUTH_DATA_SIZE, QUOTING_ENCLAVE, QuotingEnclave
+from ambergate.simulator.quoting import AUTH_DATA_SIZE, QUOTING_ENCLAVE, TD_QUOTING_ENCLAVE, TD_VERSION, QuotingEnclave
 from ambergate.simulator.state import PlatformState, read_state, write_atomically, write_state
+from ambergate.simulator.td import MODULE_ISV_SVN, MODULE_VERSION, TDX_MODULE, TdIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from cryptography.hazmat.primitives.asymmetric import ec
+
     from ambergate.core.collateral.bundle import Collateral
     from ambergate.core.quote.report import EnclaveReport
+    from ambergate.core.quote.td_report import TdReport
 
 COLLATERAL_FOLDER: Final = "collateral"
 
@@ -43,7 +56,7 @@ _PLATFORM_ID_SIZE: Final = 16  # bytes
 
 @dataclass(frozen=True, slots=True)
 class SimulatedPlatform:
-    """A software SGX platform with its own root."""
+    """A software platform, of SGX and of TDX, with its own root."""
 
     state: PlatformState
 
@@ -96,17 +109,17 @@ class SimulatedPlatform:
         write_state(self.state, directory)
 
     def save_collateral(self, directory: Path, *, at: datetime, status: TcbStatus = TcbStatus.UP_TO_DATE) -> Path:
-        """Sign the collateral anew and keep it as `collateral/sgx-<fmspc>-<ca>.json`; returns that path.
+        """Sign the collateral anew and keep it as `collateral/sgx-<fmspc>-<ca>.json`, for TDs as `tdx-...` beside it.
+
+        Returns:
+            The path of the former.
 
         Raises:
             SettingsError: the directory cannot be written.
         """
         path = directory / self.collateral_path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, self.collateral(at=at, status=status).to_json())
-        except OSError as exc:
-            raise SettingsError(f"{path} cannot be written", seen=exc.strerror, wanted="a writable directory") from exc
+        _keep(path, self.collateral(at=at, status=status))
+        _keep(directory / self.td_collateral_path, self.td_collateral(at=at, status=status))
         return path
 
     @property
@@ -126,8 +139,13 @@ class SimulatedPlatform:
 
     @property
     def collateral_path(self) -> Path:
-        """Where `save_collateral` keeps the bundle, below its directory."""
+        """Where `save_collateral` keeps the bundle for enclaves, below its directory."""
         return Path(COLLATERAL_FOLDER, f"sgx-{self.fmspc.hex()}-{self.ca}.json")
+
+    @property
+    def td_collateral_path(self) -> Path:
+        """Where `save_collateral` keeps the bundle for TDs, below its directory."""
+        return Path(COLLATERAL_FOLDER, f"tdx-{self.fmspc.hex()}-{self.ca}.json")
 
     @property
     def processor(self) -> Processor:
@@ -149,6 +167,15 @@ class SimulatedPlatform:
             pce_svn=self.state.hardware.pce_svn,
         )
 
+    @property
+    def td_quoting_enclave(self) -> QuotingEnclave:
+        """The quoting enclave for TDs: another program with a key of its own, certified by the same PCK."""
+        return replace(
+            self.quoting_enclave,
+            identity=TD_QUOTING_ENCLAVE,
+            attestation_key=_derived(self.state.attestation_key, b"TD quoting enclave"),
+        )
+
     def quote(self, enclave: EnclaveIdentity, report_data: bytes) -> bytes:
         """A version 3 quote over what the enclave says of itself.
 
@@ -167,11 +194,36 @@ class SimulatedPlatform:
         Raises:
             SettingsError: `report_data` is not 64 bytes.
         """
-        if len(report_data) != ReportData.WIDTH:
+        return self.processor.ereport(enclave, _report_data(report_data))
+
+    def td_quote(
+        self, td: TdIdentity, report_data: bytes, *, version: int = TD_VERSION, extended: bool = False
+    ) -> bytes:
+        """A quote over what the TDX module says of the TD.
+
+        Args:
+            td: who reports.
+            report_data: exactly 64 bytes of the TD's choice.
+            version: of the quote, 4 or 5.
+            extended: a report of version 1.5, which only a version 5 quote can hold.
+
+        Raises:
+            SettingsError: another number of bytes, or a version that cannot hold the report.
+        """
+        if version not in ((5,) if extended else (4, 5)):
             raise SettingsError(
-                "report data has another length", seen=f"{len(report_data)} bytes", wanted=f"{ReportData.WIDTH} bytes"
+                "no quote of this version holds such a report", seen=version, wanted="5" if extended else "4 or 5"
             )
-        return self.processor.ereport(enclave, ReportData(report_data))
+        report = self.td_report(td, report_data, extended=extended)
+        return encode_quote(self.td_quoting_enclave.quote(report, version=version))
+
+    def td_report(self, td: TdIdentity, report_data: bytes, *, extended: bool = False) -> TdReport:
+        """The TDX module's report of the TD, not yet quoted.
+
+        Raises:
+            SettingsError: `report_data` is not 64 bytes.
+        """
+        return TDX_MODULE.tdreport(td, _report_data(report_data), extended=extended)
 
     def collateral(self, *, at: datetime, status: TcbStatus = TcbStatus.UP_TO_DATE) -> Collateral:
         """Freshly signed collateral, valid from an hour before `at` to thirty days after it.
@@ -198,6 +250,47 @@ class SimulatedPlatform:
             ),
             qe_identity=QeIdentity(enclave=QUOTING_ENCLAVE, levels=qe_levels(QUOTING_ENCLAVE), period=month),
         )
+
+    def td_collateral(self, *, at: datetime, status: TcbStatus = TcbStatus.UP_TO_DATE) -> Collateral:
+        """`collateral` for TDs: TCB info of TDX, identity of the TD quoting enclave."""
+        return self.td_publication(at=at, status=status).collateral()
+
+    def td_publication(self, *, at: datetime, status: TcbStatus = TcbStatus.UP_TO_DATE) -> Publication:
+        """The parts of `td_collateral`, not yet signed."""
+        published = self.publication(at=at, status=status)
+        module = TdxModuleIdentity(version=MODULE_VERSION, levels=module_levels(MODULE_ISV_SVN))
+        tcb_info = replace(
+            published.tcb_info,
+            id="TDX",
+            levels=td_levels(self.state.hardware, TDX_MODULE.tee_tcb_svn, status),
+            tdx_modules=(module,),
+        )
+        identity = replace(
+            published.qe_identity, id="TD_QE", enclave=TD_QUOTING_ENCLAVE, levels=qe_levels(TD_QUOTING_ENCLAVE)
+        )
+        return replace(published, tcb_info=tcb_info, qe_identity=identity)
+
+
+def _report_data(octets: bytes) -> ReportData:
+    if len(octets) != ReportData.WIDTH:
+        raise SettingsError(
+            "report data has another length", seen=f"{len(octets)} bytes", wanted=f"{ReportData.WIDTH} bytes"
+        )
+    return ReportData(octets)
+
+
+def _keep(path: Path, collateral: Collateral) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, collateral.to_json())
+    except OSError as exc:
+        raise SettingsError(f"{path} cannot be written", seen=exc.strerror, wanted="a writable directory") from exc
+
+
+def _derived(key: ec.EllipticCurvePrivateKey, purpose: bytes) -> ec.EllipticCurvePrivateKey:
+    """A key that follows from another one and a purpose, so that a kept platform needs to keep the other one only."""
+    secret = key.private_numbers().private_value.to_bytes(32, "big")
+    return make_key(lambda size: hashlib.shake_256(purpose + b"\0" + secret).digest(size))
 
 
 def _hardware(random: Callable[[int], bytes], *, with_instance: bool) -> PckExtension:

@@ -1,6 +1,7 @@
 """The quoting enclave: turns a report into a quote, certified by the platform's PCK.
 
-Layout and bindings: Intel "SGX ECDSA QuoteLibReference DCAP API", appendix A.4.
+Layout and bindings: Intel "SGX ECDSA QuoteLibReference DCAP API", appendix A.4, and "TDX DCAP Quoting Library API",
+appendix A.3.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from ambergate.simulator.keys import public_octets, sign_raw
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
 
+    from ambergate.core.quote.td_report import TdReport
+
 AUTH_DATA_SIZE: Final = 32  # bytes; Intel's quoting enclave always sends as many, and dcap-qvl takes no others
 
 # The simulated quoting enclave. ISVPRODID 1 is the SGX quoting enclave's; the hashes stand for no program or key.
@@ -37,6 +40,14 @@ QUOTING_ENCLAVE: Final = EnclaveIdentity(
     isv_svn=8,
     provision_key=True,
 )
+# Its sibling for TDs: the same signer, ISVPRODID 2.
+TD_QUOTING_ENCLAVE: Final = replace(
+    QUOTING_ENCLAVE,
+    mr_enclave=MrEnclave(hashlib.sha256(b"ambergate simulator: TD quoting enclave").digest()),
+    isv_prod_id=2,
+)
+SGX_VERSION: Final = 3  # of quotes of enclaves, as deployed quoting enclaves write them
+TD_VERSION: Final = 4  # of quotes of TDs: the first that knows them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +63,17 @@ class QuotingEnclave:
     platform_id: bytes  # 16 bytes in the header's user data
     pce_svn: int
 
-    def quote(self, report: EnclaveReport) -> Quote:
-        """A quote over the report, as genuine as this platform's root."""
+    def quote(self, report: EnclaveReport | TdReport, *, version: int | None = None) -> Quote:
+        """A quote over the report, as genuine as this platform's root.
+
+        Args:
+            report: of an enclave or of a TD; nothing asks whether this quoting enclave is for its kind.
+            version: of the quote; the usual one for the kind of report when not given.
+        """
         key = public_octets(self.attestation_key)
         qe_report = self.processor.ereport(self.identity, binding(key, self.auth_data))
         unsigned = Quote(
-            header=self._header(),
+            header=self._header(report, version),
             body=report,
             signature=bytes(64),
             attestation_key=key,
@@ -75,12 +91,15 @@ class QuotingEnclave:
         """
         return sign_raw(self.certification_key, write_enclave_report(qe_report), same_again=True)
 
-    def _header(self) -> QuoteHeader:
+    def _header(self, report: EnclaveReport | TdReport, version: int | None) -> QuoteHeader:
+        of_enclave = isinstance(report, EnclaveReport)
+        chosen = version or (SGX_VERSION if of_enclave else TD_VERSION)
+        svns = self.identity.isv_svn.to_bytes(2, "little") + self.pce_svn.to_bytes(2, "little")
         return QuoteHeader(
-            version=3,
+            version=chosen,
             attestation_key_type=ECDSA_P256,
-            tee=TeeType.SGX,
-            reserved=self.identity.isv_svn.to_bytes(2, "little") + self.pce_svn.to_bytes(2, "little"),
+            tee=TeeType.SGX if of_enclave else TeeType.TDX,
+            reserved=svns if chosen == SGX_VERSION else bytes(4),
             qe_vendor_id=INTEL_QE_VENDOR,
             user_data=self.platform_id + bytes(4),
         )

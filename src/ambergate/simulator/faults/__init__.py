@@ -9,14 +9,16 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from ambergate.simulator.faults import chains, crls, quotes, statements, tcb
-from ambergate.simulator.faults.scene import SPECIMEN, Fault
+from ambergate.simulator.faults import chains, crls, quotes, statements, tcb, tdx
+from ambergate.simulator.faults.scene import SPECIMEN, TD_SPECIMEN, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FAULTS", "SPECIMEN", "Fault"]
+__all__ = ["FAULTS", "SPECIMEN", "TD_SPECIMEN", "Fault"]
+
+_MODULES: Final = (quotes, chains, crls, statements, tcb, tdx)
 
 FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
-    {fault.name: fault for fault in (*quotes.FAULTS, *chains.FAULTS, *crls.FAULTS, *statements.FAULTS, *tcb.FAULTS)}
+    {fault.name: fault for module in _MODULES for fault in module.FAULTS}
 )

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from ambergate.core.collateral.tcb_info import TcbStatus
 from ambergate.core.quote.codec import encode_quote
+from ambergate.core.quote.layout import TeeType
 from ambergate.simulator.cpu import EnclaveIdentity
 from ambergate.simulator.keys import make_key
 from ambergate.simulator.platform import SimulatedPlatform
+from ambergate.simulator.td import TdIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,16 +26,18 @@ if TYPE_CHECKING:
 
 # Who reports when nobody says who: an enclave that no reference value should ever name.
 SPECIMEN: Final = EnclaveIdentity.of_program([b"ambergate simulator: specimen"])
+TD_SPECIMEN: Final = TdIdentity.of_image([b"ambergate simulator: specimen of a TD"])
 NO_REPORT_DATA: Final = bytes(64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """A platform, an enclave on it, and an instant."""
+    """A platform, an enclave and a TD on it, and an instant."""
 
     platform: SimulatedPlatform
     at: datetime
     enclave: EnclaveIdentity
+    td: TdIdentity
     report_data: bytes
     random: Callable[[int], bytes]
 
@@ -44,6 +48,14 @@ class Scene:
     def publication(self, status: TcbStatus = TcbStatus.UP_TO_DATE) -> Publication:
         """What is honestly published of the platform, with this status."""
         return self.platform.publication(at=self.at, status=status)
+
+    def td_quote(self) -> Quote:
+        """The honest quote of the TD."""
+        return self.platform.td_quoting_enclave.quote(self.platform.td_report(self.td, self.report_data))
+
+    def td_publication(self, status: TcbStatus = TcbStatus.UP_TO_DATE) -> Publication:
+        """What is honestly published of the platform for TDs, with this status."""
+        return self.platform.td_publication(at=self.at, status=status)
 
     def stranger(self) -> SimulatedPlatform:
         """Another platform under another root, whose certificates bear the same names."""
@@ -67,6 +79,7 @@ class Fault:
     expected_step: str | None
     expected_status: TcbStatus | None
     forge: Callable[[Scene], tuple[bytes, Collateral]]
+    tee: TeeType = TeeType.SGX  # whose evidence it is: an enclave's or a TD's
 
     def apply(
         self,
@@ -74,6 +87,7 @@ class Fault:
         at: datetime,
         *,
         enclave: EnclaveIdentity = SPECIMEN,
+        td: TdIdentity = TD_SPECIMEN,
         report_data: bytes = NO_REPORT_DATA,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> tuple[bytes, Collateral]:
@@ -82,11 +96,13 @@ class Fault:
         Args:
             platform: who lies; it is not changed.
             at: the instant of the verification to come.
-            enclave: who reports.
-            report_data: 64 bytes of the enclave's choice.
+            enclave: who reports in a fault of SGX.
+            td: who reports in a fault of TDX.
+            report_data: 64 bytes of the reporter's choice.
             random: where the keys of strangers come from.
         """
-        return self.forge(Scene(platform=platform, at=at, enclave=enclave, report_data=report_data, random=random))
+        scene = Scene(platform=platform, at=at, enclave=enclave, td=td, report_data=report_data, random=random)
+        return self.forge(scene)
 
 
 def fault(
