@@ -80,9 +80,7 @@ SCRIPT = "id -u; cat /dev/amber/token; echo; stat -c %u /dev/amber/token; grep C
 
 def as_user(uid: int, device: Path | str, way: str, script: str = SCRIPT) -> subprocess.CompletedProcess[str]:
     arguments = [sys.executable, "-c", textwrap.dedent(AS_USER), str(uid), str(device), way, "/bin/sh", "-c", script]
-    # Coverage of another user's process could not be written down.
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-    return subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60, cwd="/", env=environ)
+    return subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60, cwd="/")
 
 
 @pytest.fixture
