@@ -14,7 +14,7 @@ from ambergate.core.collateral.bundle import Collateral
 from ambergate.core.collateral.qe_identity import read_qe_identity
 from ambergate.core.collateral.tcb_info import DOCUMENTED, TcbStatus, read_tcb_info
 from ambergate.core.errors import SettingsError
-from ambergate.core.measurements import Rtmr
+from ambergate.core.measurements import ReportData, Rtmr
 from ambergate.core.quote.codec import encode_quote, parse_quote
 from ambergate.core.quote.layout import TeeType
 from ambergate.core.quote.td_report import TdReport
@@ -22,11 +22,13 @@ from ambergate.core.verify import TrustAnchor, Verifier
 from ambergate.simulator.cpu import EnclaveIdentity
 from ambergate.simulator.evidence import SimulatedTdEvidenceSource
 from ambergate.simulator.platform import SimulatedPlatform
-from ambergate.simulator.td import TdIdentity, measure_td
+from ambergate.simulator.td import MODULE_ISV_SVN, TDX_MODULE, TdIdentity, measure_td, module_svn
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
+
+    from ambergate.core.measurements import TeeTcbSvn
 
 RTMR = Rtmr(b"\1" * 48)
 TD = replace(TdIdentity.of_image([b"image"]), rtmrs=(RTMR, RTMR, Rtmr(b"\2" * 48), RTMR))
@@ -88,6 +90,22 @@ def test_it_is_refused_under_intels_root(
 def test_a_revoked_level_is_refused(platform: SimulatedPlatform, at: datetime) -> None:
     collateral = platform.td_collateral(at=at, status=TcbStatus.REVOKED)
     assert "Revoked" in str(ask(platform.td_quote(TD, DATA), collateral, at=at, root_pem=platform.root_pem).refusal)
+
+
+@pytest.mark.parametrize(
+    ("running", "status"), [(module_svn(), TcbStatus.TD_RELAUNCH_ADVISED), (None, TcbStatus.OUT_OF_DATE)]
+)
+def test_a_td_from_before_the_modules_update_is_to_be_launched_again(
+    platform: SimulatedPlatform, at: datetime, running: TeeTcbSvn | None, status: TcbStatus
+) -> None:
+    """Only a report of version 1.5 tells what runs today."""
+    module = replace(TDX_MODULE, tee_tcb_svn=module_svn(MODULE_ISV_SVN - 1), running=running)
+    report = module.tdreport(TD, ReportData(DATA), extended=True)
+    raw = encode_quote(platform.td_quoting_enclave.quote(report, version=5))
+    collateral = platform.td_collateral(at=at)
+    ours = Verifier(anchor=TrustAnchor.from_pem(platform.root_pem)).verify(raw, collateral, at=at)
+    assert ours.tcb_status is status
+    assert ask(raw, collateral, at=at, root_pem=platform.root_pem).status == status.value
 
 
 def test_the_collateral_is_of_tdx(platform: SimulatedPlatform, at: datetime) -> None:

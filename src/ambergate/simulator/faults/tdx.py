@@ -55,15 +55,12 @@ def _in_publication(
     return _fault(name, expected, description, forge)
 
 
-def _under(
-    module: TdxModule, status: TcbStatus = TcbStatus.UP_TO_DATE, *, version: int = 4
-) -> Callable[[Scene], tuple[bytes, Collateral]]:
-    """A TD under another TDX module, on a platform of this status; version 5 holds an extended report."""
+def _under(module: TdxModule, status: TcbStatus = TcbStatus.UP_TO_DATE) -> Callable[[Scene], tuple[bytes, Collateral]]:
+    """A TD under another TDX module, on a platform of this status."""
 
     def forge(scene: Scene) -> tuple[bytes, Collateral]:
-        report = module.tdreport(scene.td, ReportData(scene.report_data), extended=version > 4)
-        quote = scene.platform.td_quoting_enclave.quote(report, version=version)
-        return encode_quote(quote), scene.td_publication(status).collateral()
+        report = module.tdreport(scene.td, ReportData(scene.report_data))
+        return encode_quote(scene.platform.td_quoting_enclave.quote(report)), scene.td_publication(status).collateral()
 
     return forge
 
@@ -138,12 +135,6 @@ _MODULE: Final[tuple[Fault, ...]] = (
         TcbStatus.OUT_OF_DATE_CONFIGURATION_NEEDED,
         "The platform may need another configuration, and the TDX module is out of date.",
         _under(_of_isv_svn(_MODULE_OUT_OF_DATE), TcbStatus.CONFIGURATION_NEEDED),
-    ),
-    _fault(
-        "td-relaunch-advised",
-        TcbStatus.TD_RELAUNCH_ADVISED,
-        "The TD was launched under an old TDX module, and the platform has a new one by now.",
-        _under(replace(_of_isv_svn(_MODULE_OUT_OF_DATE), running=module_svn()), version=5),
     ),
     _fault(
         "tdx-components-out-of-date",
