@@ -13,10 +13,11 @@ from ambergate.core.collateral.tcb_info import TcbStatus
 from ambergate.core.errors import SettingsError
 from ambergate.core.measurements import ReportData
 from ambergate.simulator.cpu import EnclaveIdentity
-from ambergate.simulator.faults import FAULTS, SPECIMEN
+from ambergate.simulator.faults import FAULTS, SPECIMEN, TD_SPECIMEN
 from ambergate.simulator.pki import PCK_CA_NAMES
 from ambergate.simulator.platform import SimulatedPlatform
 from ambergate.simulator.state import ROOT
+from ambergate.simulator.td import TdIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +44,7 @@ _status = click.option(
     show_default=True,
     help="What the TCB info shall say of this platform.",
 )
-_DATA_HELP: Final = "The enclave's 64 bytes, as 128 hex digits"
+_DATA_HELP: Final = "The 64 bytes of whoever reports, as 128 hex digits"
 _data = click.option("--report-data", required=True, metavar="HEX", callback=_report_data, help=f"{_DATA_HELP}.")
 _data_or_zeros = click.option(
     "--report-data",
@@ -134,6 +135,38 @@ def quote(
     _print(description, as_json=as_json)
 
 
+@group.command("td-quote")
+@_directory
+@_data
+@click.option(
+    "-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Where the quote goes."
+)
+@click.option(
+    "--image",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file that is measured as the reporting TD's image; a specimen when not given.",
+)
+@click.option("--debug", is_flag=True, help="The TD runs under debug.")
+@json_option
+@reports_errors
+def td_quote(
+    directory: Path, report_data: bytes, output: Path, image: Path | None, *, debug: bool, as_json: bool
+) -> None:
+    """Have a TD on the platform in DIR quoted, by a quote of version 4."""
+    platform = SimulatedPlatform.load(directory)
+    td = replace(TdIdentity.of_image([image]) if image else TD_SPECIMEN, debug=debug)
+    _write(output, platform.td_quote(td, report_data))
+    description = {
+        "quote": str(output),
+        "mr_td": td.mr_td.hex(),
+        **{f"rtmr{index}": rtmr.hex() for index, rtmr in enumerate(td.rtmrs)},
+        "td_attributes": td.attributes.hex(),
+        "debug": td.debug,
+        "report_data": report_data.hex(),
+    }
+    _print(description, as_json=as_json)
+
+
 @group.group("fault")
 def fault_group() -> None:
     """Named lies, to see that a verifier refuses them and where."""
@@ -195,6 +228,7 @@ def _describe_fault(fault: Fault) -> dict[str, object]:
     status = fault.expected_status
     return {
         "name": fault.name,
+        "tee": fault.tee.name,
         "description": fault.description,
         "expected_step": fault.expected_step,
         "expected_status": None if status is None else status.value,

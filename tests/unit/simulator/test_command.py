@@ -11,9 +11,12 @@ from tests.unit.simulator.oracle import ask
 from ambergate.cli.simulator import group
 from ambergate.core.collateral.bundle import Collateral
 from ambergate.core.quote.codec import parse_quote
+from ambergate.core.quote.td_report import TdReport
+from ambergate.core.verify import TrustAnchor, Verifier
 from ambergate.simulator.cpu import measure
-from ambergate.simulator.faults import FAULTS, SPECIMEN
+from ambergate.simulator.faults import FAULTS, SPECIMEN, TD_SPECIMEN
 from ambergate.simulator.platform import SimulatedPlatform
+from ambergate.simulator.td import measure_td
 
 DATA = bytes(range(64)).hex()
 
@@ -44,6 +47,34 @@ def test_init_makes_a_platform_whose_evidence_verifies(directory: Path, tmp_path
     assert ask(raw, collateral, at=datetime.now(UTC), root_pem=platform.root_pem).status == "UpToDate"
 
 
+@pytest.mark.parametrize("debug", [False, True])
+def test_init_makes_a_platform_whose_tds_verify(directory: Path, tmp_path: Path, *, debug: bool) -> None:
+    (tmp_path / "image").write_bytes(b"image")
+    flags = ["--debug"] if debug else []
+    arguments: list[str | Path] = [
+        "--report-data",
+        DATA,
+        "-o",
+        tmp_path / "q",
+        "--image",
+        tmp_path / "image",
+        "--json",
+        *flags,
+    ]
+    result = _amber("td-quote", directory, *arguments)
+    assert result.exit_code == 0, result.output
+    told, raw = json.loads(result.output), (tmp_path / "q").read_bytes()
+    body = parse_quote(raw).body
+    assert isinstance(body, TdReport)
+    assert told["mr_td"] == body.mr_td.hex() == measure_td([b"image"]).hex()
+    assert (told["debug"], told["td_attributes"]) == (debug, body.td_attributes.hex())
+    platform = SimulatedPlatform.load(directory)
+    collateral = Collateral.from_json((directory / platform.td_collateral_path).read_text())
+    anchor = TrustAnchor.from_pem(platform.root_pem)
+    verified = Verifier(anchor=anchor).verify(raw, collateral, at=datetime.now(UTC))
+    assert (verified.tcb_status.value, verified.report.debug) == ("UpToDate", debug)
+
+
 def test_init_does_not_overwrite(directory: Path) -> None:
     result = _amber("init", directory, "--json")
     assert result.exit_code == 1
@@ -59,6 +90,7 @@ def test_show_tells_the_platform_without_its_keys(tmp_path: Path, ca: str) -> No
     assert told["fmspc"] == platform.fmspc.hex()
     assert Path(told["root"]).read_text() == platform.root_pem
     assert Path(told["collateral"]).name == f"sgx-{platform.fmspc.hex()}-{ca}.json"
+    assert Path(told["td_collateral"]).name == f"tdx-{platform.fmspc.hex()}-{ca}.json"
     assert "PRIVATE" not in json.dumps(told)
     words = _amber("show", tmp_path)
     assert platform.fmspc.hex() in words.output
@@ -74,6 +106,9 @@ def test_refresh_signs_anew_and_sets_the_status(directory: Path) -> None:
     assert after.to_json() != before
     opinion = ask(platform.quote(SPECIMEN, bytes(64)), after, at=datetime.now(UTC), root_pem=platform.root_pem)
     assert opinion.status == "OutOfDate"
+    of_tds = Collateral.from_json((directory / platform.td_collateral_path).read_text())
+    raw = platform.td_quote(TD_SPECIMEN, bytes(64))
+    assert ask(raw, of_tds, at=datetime.now(UTC), root_pem=platform.root_pem).status == "OutOfDate"
 
 
 @pytest.mark.parametrize("data", ["", "00", "zz" * 64, "00" * 65])
@@ -96,7 +131,7 @@ def test_a_missing_program_or_platform_is_our_error(directory: Path, tmp_path: P
 
 def test_the_list_names_every_fault_and_what_becomes_of_it() -> None:
     told = json.loads(_amber("fault", "list", "--json").output)
-    assert [fault["name"] for fault in told] == list(FAULTS)
+    assert [(fault["name"], fault["tee"]) for fault in told] == [(f.name, f.tee.name) for f in FAULTS.values()]
     words = _amber("fault", "list").output
     for fault in FAULTS.values():
         assert fault.name in words

@@ -55,6 +55,27 @@ def test_tcb_info_has_intels_members_in_intels_order(platform: SimulatedPlatform
     assert list(members["tcbLevels"][1]) == ["tcb", "tcbDate", "tcbStatus", "advisoryIDs"]
 
 
+def test_tcb_info_of_tdx_has_intels_members_in_intels_order(platform: SimulatedPlatform, at: datetime) -> None:
+    members = json.loads(platform.td_publication(at=at).tcb_info.text())
+    assert list(members) == [*TCB_INFO_V3[:-1], "tdxModule", "tdxModuleIdentities", "tcbLevels"]
+    assert list(members["tdxModule"]) == ["mrsigner", "attributes", "attributesMask"]
+    (module,) = members["tdxModuleIdentities"]
+    assert list(module) == ["id", "mrsigner", "attributes", "attributesMask", "tcbLevels"]
+    assert list(module["tcbLevels"][0]) == ["tcb", "tcbDate", "tcbStatus"]
+    assert list(members["tcbLevels"][0]["tcb"]) == ["sgxtcbcomponents", "pcesvn", "tdxtcbcomponents"]
+    assert len(members["tcbLevels"][0]["tcb"]["tdxtcbcomponents"]) == 16
+
+
+@pytest.mark.parametrize("status", list(DOCUMENTED.values()))
+def test_a_tds_own_level_has_the_status_asked_for(platform: SimulatedPlatform, at: datetime, status: TcbStatus) -> None:
+    info = read_tcb_info(platform.td_publication(at=at, status=status).tcb_info.text())
+    of_platform = [level for level in info.levels if level.components == platform.state.hardware.components]
+    own, older = of_platform
+    assert own.status is status
+    assert own.tdx_components[2] > older.tdx_components[2]
+    assert older.status is not TcbStatus.UP_TO_DATE
+
+
 def test_version_2_numbers_its_components_and_has_no_id(platform: SimulatedPlatform, at: datetime) -> None:
     members = json.loads(replace(platform.publication(at=at).tcb_info, version=2).text())
     assert list(members) == TCB_INFO_V3[1:]
