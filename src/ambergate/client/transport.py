@@ -308,6 +308,8 @@ def tls_context(roots: str) -> ssl.SSLContext:
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # Some builds of Python (Debian 12's) take a connection that was cut for one that has ended; see `_secured`.
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     if not roots:
         context.load_default_certs()
         return context
