@@ -43,3 +43,11 @@ def test_without_the_vectors_a_simulated_quote_is_changed_and_that_is_said(tmp_p
     assert "a simulated quote is genuine" in done.stdout
     assert "8.1.quote_signature" in done.stdout
     assert "Every step gave what it should" in done.stdout
+
+
+def test_without_fuse_the_files_are_as_fresh_as_the_start() -> None:
+    done = demo("--delivery", "directory", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    steps = {step["step"]: step["text"] for step in json.loads(done.stdout)["steps"]}
+    assert {"1", "2", "3", "4", "5", "6", "token", "genuine", "tampered"} <= set(steps)
+    assert "the same token" in steps["fresh"]

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -23,6 +24,7 @@ import ambergate
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
 from ambergate.cli._stage import AMBER, Stage, prepare, seconds, services
 from ambergate.core.errors import AmberError, NotGenuine, TokenRejected, Unavailable
+from ambergate.devices.delivery import WAYS
 
 if TYPE_CHECKING:
     from ambergate.cli._stage import Service
@@ -34,6 +36,25 @@ _TOKEN: Final = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
 _RUN_SECONDS: Final = 60.0
 _SPECIMEN: Final = "sgx3-00606a000000-integritee-200802-t250620"
 _IN_DIRECTORY: Final = 'exec "$0" "$AMBER_DIR/token" "$AMBER_DIR/token" "$AMBER_DIR/secret"'
+
+
+@dataclass(frozen=True)
+class Act:
+    """The program that is run, where, and how it gets its files."""
+
+    stage: Stage
+    program: Path
+    environment: dict[str, str]
+    way: str
+
+
+@dataclass(frozen=True)
+class Output:
+    """The tokens of two reads, and whether they came from a file that was written before the program's start."""
+
+    token: str
+    other: str
+    by_files: bool
 
 
 class Narrator:
@@ -63,9 +84,17 @@ class Narrator:
 
 
 @click.command()
+@click.option(
+    "--delivery",
+    "way",
+    type=click.Choice(WAYS),
+    default="auto",
+    show_default=True,
+    help="How the program gets its files, as for `amber run`.",
+)
 @json_option
 @reports_errors
-def command(*, as_json: bool) -> None:
+def command(*, way: str, as_json: bool) -> None:
     """Run the whole system on this machine and show the six steps.
 
     Starts a software platform, the attestation service and the key broker on loopback, runs an unmodified program
@@ -75,7 +104,7 @@ def command(*, as_json: bool) -> None:
     narrator = Narrator(quiet=as_json)
     try:
         with tempfile.TemporaryDirectory(prefix="amber-demo-") as folder:
-            _play(Path(folder), narrator)
+            _play(Path(folder), way, narrator)
     except AmberError as error:
         if as_json:
             echo_json({"ok": False, "steps": narrator.steps, "error": error.as_dict()})
@@ -89,7 +118,7 @@ def command(*, as_json: bool) -> None:
         )
 
 
-def _play(folder: Path, narrator: Narrator) -> None:
+def _play(folder: Path, way: str, narrator: Narrator) -> None:
     narrator.say("A software platform, an attestation service and a key broker start on this machine:")
     stage = prepare(folder)
     program = _program(folder)
@@ -107,8 +136,9 @@ def _play(folder: Path, narrator: Narrator) -> None:
             "keybroker", "key broker listens", url=stage.broker_url, key_id=key_id, for_mrenclave=measurements[0]
         )
         narrator.say(f"\nAn unmodified program, {program.name}, runs with /dev/amber for it alone:")
-        token, other = _run(stage, program, stage.environment(api_key, key_id), secret, narrator)
-        _relying_party(stage, token, other, measurements, narrator)
+        act = Act(stage, program, stage.environment(api_key, key_id), way)
+        output = _run(act, secret, narrator)
+        _relying_party(stage, output, measurements, narrator)
         _tell_release(running["keybroker"], key_id, narrator)
     narrator.say("\nA quote, verified; then with one byte changed:")
     _verify_and_tamper(stage, narrator)
@@ -179,17 +209,18 @@ class _Listener:
                     self._narrator.step(step, text)
 
 
-def _run(stage: Stage, program: Path, environment: dict[str, str], secret: str, narrator: Narrator) -> tuple[str, str]:
-    """Run the program; both tokens that it read."""
+def _run(act: Act, secret: str, narrator: Narrator) -> Output:
+    """Run the program; what it read."""
+    program = act.program
     reader = ["/dev/amber/token", "/dev/amber/token", "/dev/amber/secret"]
     shell = program == _shell()
     script = "for f; do cat $f; echo; done"
     arguments = [str(program), "-c", script, "sh", *reader] if shell else [str(program), *reader]
-    done = _amber_run(stage, arguments, environment)
+    done = _amber_run(act, arguments)
     if done.returncode != 0 and "nothing is at /dev/amber" in done.stderr:
         paths = [f"$AMBER_DIR/{Path(path).name}" for path in reader]
         inner = "; ".join(f'cat "{path}"; echo' for path in paths) if shell else _IN_DIRECTORY
-        done = _amber_run(stage, [str(_shell()), "-c", inner, str(program)], environment)
+        done = _amber_run(act, [str(_shell()), "-c", inner, str(program)])
     for line in done.stderr.splitlines():
         narrator.say(f"            {line}")
     tokens = _TOKEN.findall(done.stdout)
@@ -197,17 +228,20 @@ def _run(stage: Stage, program: Path, environment: dict[str, str], secret: str, 
         word = "read" if secret in done.stdout else "not read"
         seen = f"exit code {done.returncode}, {len(tokens)} tokens, secret {word}"
         raise Unavailable("the program did not get what it should", seen=f"{seen}: {done.stderr[-1000:]}")
+    output = Output(tokens[0], tokens[1], by_files=act.way == "directory" or "delivering by files" in done.stderr)
+    if output.by_files:
+        narrator.step("4", "4. the program has its token, from a file written before it started")
     header = json.loads(base64.urlsafe_b64decode(tokens[0].split(".")[0] + "=="))
-    narrator.step("output", "the program printed its tokens", bytes=len(tokens[0]), header=json.dumps(header))
-    return tokens[0], tokens[1]
+    narrator.step("output", "the program printed what it read", bytes=len(tokens[0]), header=json.dumps(header))
+    return output
 
 
-def _amber_run(stage: Stage, program: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def _amber_run(act: Act, program: list[str]) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(  # noqa: S603  our own command
-            [*AMBER, "run", "--simulate", "--", *program],
-            cwd=stage.folder,
-            env=environment,
+            [*AMBER, "run", "--simulate", "--delivery", act.way, "--", *program],
+            cwd=act.stage.folder,
+            env=act.environment,
             capture_output=True,
             text=True,
             check=False,
@@ -217,9 +251,9 @@ def _amber_run(stage: Stage, program: list[str], environment: dict[str, str]) ->
         raise Unavailable("the program did not end in time", seen=f"{_RUN_SECONDS} s") from exc
 
 
-def _relying_party(stage: Stage, token: str, other: str, measurements: list[str], narrator: Narrator) -> None:
+def _relying_party(stage: Stage, output: Output, measurements: list[str], narrator: Narrator) -> None:
     """Check the token as anybody would: the issuer's keys over TLS, then the claims."""
-    claims = _check(stage, token)
+    claims = _check(stage, output.token)
     if claims.mr_enclave not in measurements:
         raise TokenRejected("the token is about another program", seen=claims.mr_enclave, wanted=measurements)
     narrator.step(
@@ -232,9 +266,14 @@ def _relying_party(stage: Stage, token: str, other: str, measurements: list[str]
         expires=claims.expires_at.isoformat(),
         claims=", ".join(sorted(claims.raw)),
     )
-    if other == token:
+    if output.by_files:
+        if output.other != output.token:
+            raise TokenRejected("two reads of one file gave two tokens", wanted="the file's token")
+        narrator.step("fresh", "a second read gave the same token: files are as fresh as the program's start")
+        return
+    if output.other == output.token:
         raise TokenRejected("two reads gave one token", wanted="a fresh attestation for each read")
-    _check(stage, other)
+    _check(stage, output.other)
     narrator.step("fresh", "a second read gave another token: every read is a fresh attestation")
 
 
