@@ -21,7 +21,7 @@ ECDSA_P256: Final = 2  # attestation key type: ECDSA-256 with P-256; the only on
 INTEL_QE_VENDOR: Final = QeVendorId.from_hex("939a7233f79c4ca9940a0db3957f0607")
 PCK_CERT_CHAIN: Final = 5  # certification data type: PCK leaf, intermediate and root as concatenated PEM
 QE_REPORT_CERTIFICATION: Final = 6  # certification data type: QE report, its signature, and certification data inside
-MAX_TRAILING: Final = 4096  # bytes after the signature data; published quotes carry up to 3065 of padding
+MAX_TRAILING: Final = 4096  # bytes of padding after the signature data; see docs/adr/0009 for what is published
 MAX_QUOTE: Final = 64 * 1024  # bytes; the largest published quote is below 12 KiB
 
 
