@@ -50,6 +50,18 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def instant(text: str | None) -> datetime:
+    """What `--at` says; now when it says nothing. Without a time zone, UTC."""
+    if text is None:
+        return now()
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError as exc:
+        message = f"{text!r} is not an ISO 8601 instant, e.g. 2026-01-31T12:00:00Z"
+        raise click.BadParameter(message, param_hint="--at") from exc
+    return given if given.tzinfo else given.replace(tzinfo=UTC)
+
+
 def exit_code(error: AmberError) -> int:
     """The exit code that stands for this kind of error."""
     return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), EXIT_ERROR)

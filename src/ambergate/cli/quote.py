@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ambergate.cli._common import EXIT_NOT_GENUINE, echo_json, exit_code, json_option, now, reports_errors
+from ambergate.cli._common import EXIT_NOT_GENUINE, echo_json, exit_code, instant, json_option, reports_errors
 from ambergate.core.collateral.bundle import MAX_BUNDLE, Collateral
 from ambergate.core.collateral.needs import Needs, needs_of
 from ambergate.core.errors import AmberError, Malformed, MalformedEvidence, NotGenuine
@@ -73,13 +72,13 @@ def verify(  # noqa: PLR0913  click passes one argument an option
     as_json: bool,
 ) -> None:
     """Verify the quote in FILE. Without --collateral and --pccs, Intel's PCS is asked."""
-    instant = _instant(at)
+    when = instant(at)
     trust = TrustAnchor.from_pem(_read(anchor, 64 * 1024)) if anchor else TrustAnchor.intel()
     quote: Quote | None = None
     try:
         quote = parse_quote(_read(file, MAX_QUOTE + 1))
         collateral = _collateral(quote, collateral_file, pccs, pccs_cacerts)
-        verified = verify_quote(quote, collateral, at=instant, anchor=trust)
+        verified = verify_quote(quote, collateral, at=when, anchor=trust)
     except (NotGenuine, Malformed) as error:
         _tell_refusal(quote, error, as_json=as_json)
         sys.exit(EXIT_NOT_GENUINE)
@@ -209,17 +208,6 @@ def _collateral(quote: Quote, file: Path | None, pccs: str | None, cacerts: Path
     trust = ssl.create_default_context(cafile=str(cacerts) if cacerts else None)
     with OnlineCollateral(pccs or INTEL_PCS, verify=trust) as source:
         return source.collateral(fmspc=needs.fmspc, ca=needs.ca, tee=needs.tee)
-
-
-def _instant(text: str | None) -> datetime:
-    if text is None:
-        return now()
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError as exc:
-        message = f"{text!r} is not an ISO 8601 instant, e.g. 2026-01-31T12:00:00Z"
-        raise click.BadParameter(message, param_hint="--at") from exc
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 def _read(file: Path, limit: int) -> bytes:

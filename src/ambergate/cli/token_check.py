@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import ssl
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from ambergate.cli._common import echo_json, json_option, now, reports_errors
+from ambergate.cli._common import echo_json, instant, json_option, reports_errors
 from ambergate.core.errors import MalformedToken, SettingsError, TimedOut, TooLarge, Unavailable
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def check(  # noqa: PLR0913  click passes one argument an option
         text.strip(),
         KeySet.from_json(_key_set(jwks, cacerts)),
         issuer=issuer,
-        at=_instant(at),
+        at=instant(at),
         require=_requirements(required),
         accept_simulated=accept_simulated,
     )
@@ -105,17 +104,6 @@ def _requirement(text: str) -> tuple[str, object]:
         return name, json.loads(value)
     except ValueError:
         return name, value
-
-
-def _instant(text: str | None) -> datetime:
-    if text is None:
-        return now()
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError as exc:
-        message = f"{text!r} is not an ISO 8601 instant, e.g. 2026-01-31T12:00:00Z"
-        raise click.BadParameter(message, param_hint="--at") from exc
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 def _key_set(place: str, cacerts: Path | None) -> bytes:

@@ -307,3 +307,12 @@ def test_a_required_null_is_a_null(forge: Forge, keys: KeySet) -> None:
 def test_every_requirement_counts(forge: Forge, refuses: Refuses) -> None:
     required = {"sgx_isvsvn": 3, "sgx_isvprodid": 7, "sgx_mrsigner": "00" * 32}
     assert refuses(forge.token(), require=required) == "claim-mismatch"
+
+
+def test_a_token_of_a_simulated_issuer_is_simulated_even_if_it_does_not_say_so(forge: Forge, keys: KeySet) -> None:
+    issuer = f"{ISSUER}/simulated"
+    token = forge.token(claims=forge.claims(iss=issuer))
+    with pytest.raises(TokenRejected) as refusal:
+        check_token(token, keys, issuer=issuer, at=AT)
+    assert refusal.value.code == "simulated"
+    assert check_token(token, keys, issuer=issuer, at=AT, accept_simulated=True).simulated

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ambergate.core.errors import TokenRejected
 from ambergate.core.token.claims import AttestationClaims, instant, read_claims
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 __all__ = ["AttestationClaims", "KeySet", "check_token"]
-
-SIMULATED: Final = "tee_simulated"
 
 
 def check_token(
@@ -59,7 +57,8 @@ def check_token(
         raise TokenRejected("the token is for an audience", code="bad-audience", seen=members["aud"], wanted="no aud")
     _check_times(members, at)
     claims = read_claims(members)
-    _check_simulated(members, accept=accept_simulated)
+    if claims.simulated and not accept_simulated:
+        raise TokenRejected("the token is about a software platform", code="simulated", seen=issuer, wanted="hardware")
     for name, wanted in (require or {}).items():
         if name not in members or not _same(members[name], wanted):
             seen = members.get(name, "nothing")
@@ -84,16 +83,6 @@ def _check_times(members: Mapping[str, object], at: datetime) -> None:
                     wanted=f"{name} {begins}",
                     hint=hint,
                 )
-
-
-def _check_simulated(members: Mapping[str, object], *, accept: bool) -> None:
-    said = members.get(SIMULATED, False)
-    if not isinstance(said, bool):
-        raise TokenRejected(f"the claim {SIMULATED} is of another type", code="bad-claim", wanted="true or false")
-    if said and not accept:
-        raise TokenRejected(
-            "the token is about a software platform", code="simulated", seen=f"{SIMULATED}: true", wanted="hardware"
-        )
 
 
 def _same(seen: object, wanted: object) -> bool:

@@ -42,8 +42,8 @@ import msgspec
 
 from ambergate.core.appraise.policy import AppraisalPolicy
 from ambergate.core.errors import MalformedCollateral, MalformedPolicy, SettingsError
+from ambergate.core.token.claims import SIMULATED_SUFFIX
 from ambergate.core.verify.anchors import TrustAnchor
-from ambergate.services.attestation.usecase import SIMULATED_SUFFIX
 from ambergate.services.web.server import TlsFiles
 from ambergate.services.web.settings import Listen, load_toml, public_url
 

@@ -20,6 +20,7 @@ from ambergate.core.errors import (
 )
 from ambergate.core.quote.codec import parse_quote
 from ambergate.core.quote.layout import PCK_CERT_CHAIN, TeeType
+from ambergate.core.token.claims import SIMULATED_SUFFIX
 from ambergate.core.token.issue import Issuance, issue_token
 from ambergate.core.verify.memo import Verifier
 from ambergate.core.verify.steps import BY_ID
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from ambergate.services.attestation.wire import Evidence
 
 BINDING_STEP: Final = "10.2.report_data"
-SIMULATED_SUFFIX: Final = "/simulated"
 CHAIN_LENGTH: Final = 3  # certificates: root, intermediate, PCK
 
 
