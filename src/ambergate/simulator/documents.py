@@ -1,13 +1,14 @@
 """TCB info and QE identity, of SGX and of TDX, as Intel writes them: the signature covers the exact text.
 
-Shapes: Intel PCS API v4, "Get TCB Info" (version 3), API v3 for version 2, and "Get Quoting Enclave Identity".
+Shapes: Intel PCS API v4, "Get TCB Info" (version 3), API v3 for version 2, "Get Quoting Enclave Identity", and
+"Retrieve TCB Evaluation Data Numbers".
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from ambergate.core.collateral.tcb_info import TcbStatus
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from ambergate.core.measurements import Attributes, Fmspc, PceId, TeeTcbSvn
     from ambergate.simulator.cpu import EnclaveIdentity
 
-EVALUATION_DATA_NUMBER: Final = 17  # tcbEvaluationDataNumber; any number the two documents share will do
-NEWEST: Final = datetime(2025, 5, 14, tzinfo=UTC)
-OLDER: Final = datetime(2023, 8, 9, tzinfo=UTC)
 OLDEST: Final = datetime(2021, 11, 10, tzinfo=UTC)
 
 # Which part of the platform a component stands for; Intel names the first ones on server platforms.
@@ -42,6 +40,25 @@ _TDX_MODULE: Final = {"mrsigner": "00" * 48, "attributes": "00" * 8, "attributes
 
 # The mask of Intel's QE identity: all flags but MODE64BIT, nothing of XFRM.
 _QE_ATTRIBUTES_MASK: Final = bytes.fromhex("fbffffffffffffff0000000000000000")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edition:
+    """One set of statements, as flaws were last weighed: all its documents bear one tcbEvaluationDataNumber."""
+
+    number: int
+    newest: datetime  # tcbDate of the levels that lack nothing
+    older: datetime  # tcbDate of the levels before them
+
+    @property
+    def recovery(self) -> datetime:
+        """The TCB recovery event that it answers; Intel's levels are dated the day after."""
+        return self.newest - timedelta(days=1)
+
+
+# What counts today, and what is published beside it before it will count: PCS API v4, `update=standard` and `early`.
+STANDARD: Final = Edition(number=17, newest=datetime(2025, 5, 14, tzinfo=UTC), older=datetime(2023, 8, 9, tzinfo=UTC))
+EARLY: Final = Edition(number=18, newest=datetime(2026, 2, 11, tzinfo=UTC), older=STANDARD.newest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +105,7 @@ class TcbInfo:
     period: Period
     version: int = 3
     id: str = "SGX"
-    evaluation_data_number: int = EVALUATION_DATA_NUMBER
+    evaluation_data_number: int = STANDARD.number
     tdx_modules: tuple[TdxModuleIdentity, ...] = ()  # published in TCB info of TDX only
 
     def text(self) -> str:
@@ -127,7 +144,7 @@ class QeIdentity:
     period: Period
     version: int = 2
     id: str = "QE"
-    evaluation_data_number: int = EVALUATION_DATA_NUMBER
+    evaluation_data_number: int = STANDARD.number
 
     def text(self) -> str:
         """The document without its signature, in Intel's order of members and without white space."""
@@ -148,7 +165,37 @@ class QeIdentity:
         return _compact(members)
 
 
-def platform_levels(platform: PckExtension, status: TcbStatus = TcbStatus.UP_TO_DATE) -> tuple[TcbLevel, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationNumbers:
+    """Which sets of statements are to be had; the newest first."""
+
+    editions: tuple[Edition, ...]
+    period: Period
+    id: str = "SGX"
+    version: int = 1
+
+    def text(self) -> str:
+        """The document without its signature, in Intel's order of members and without white space."""
+        members: dict[str, object] = {
+            "id": self.id,
+            "version": self.version,
+            "issueDate": iso(self.period.start),
+            "nextUpdate": iso(self.period.end),
+            "tcbEvalNumbers": [
+                {
+                    "tcbEvaluationDataNumber": edition.number,
+                    "tcbRecoveryEventDate": iso(edition.recovery),
+                    "tcbDate": iso(edition.newest),
+                }
+                for edition in self.editions
+            ],
+        }
+        return _compact(members)
+
+
+def platform_levels(
+    platform: PckExtension, status: TcbStatus = TcbStatus.UP_TO_DATE, edition: Edition = STANDARD
+) -> tuple[TcbLevel, ...]:
     """Levels for the platform's FMSPC under which this very platform has `status`.
 
     `UpToDate` and the hardening and configuration statuses are published for the newest level; for the out-of-date
@@ -158,11 +205,14 @@ def platform_levels(platform: PckExtension, status: TcbStatus = TcbStatus.UP_TO_
         components=platform.components,
         pce_svn=platform.pce_svn,
         status=status,
-        date=OLDER if _is_outdated(status) else NEWEST,
+        date=edition.older if _is_outdated(status) else edition.newest,
         advisories=ADVISORIES[status],
     )
     newer = TcbLevel(
-        components=_shifted(platform.components, 1), pce_svn=platform.pce_svn, status=TcbStatus.UP_TO_DATE, date=NEWEST
+        components=_shifted(platform.components, 1),
+        pce_svn=platform.pce_svn,
+        status=TcbStatus.UP_TO_DATE,
+        date=edition.newest,
     )
     older = TcbLevel(
         components=_shifted(platform.components, -1),
@@ -178,39 +228,44 @@ def platform_levels(platform: PckExtension, status: TcbStatus = TcbStatus.UP_TO_
 
 
 def td_levels(
-    platform: PckExtension, tee_tcb_svn: TeeTcbSvn, status: TcbStatus = TcbStatus.UP_TO_DATE
+    platform: PckExtension,
+    tee_tcb_svn: TeeTcbSvn,
+    status: TcbStatus = TcbStatus.UP_TO_DATE,
+    edition: Edition = STANDARD,
 ) -> tuple[TcbLevel, ...]:
     """`platform_levels` for TDs under a module of these versions; a TD of older ones has a level of its own.
 
     The module's major version is not published among the components: its identity speaks of it.
     """
     components = (tee_tcb_svn.value[0], 0, *tee_tcb_svn.value[2:])
-    levels = [replace(level, tdx_components=components) for level in platform_levels(platform, status)]
+    levels = [replace(level, tdx_components=components) for level in platform_levels(platform, status, edition)]
     older = TcbLevel(
         components=platform.components,
         pce_svn=platform.pce_svn,
         status=status if _is_outdated(status) else TcbStatus.OUT_OF_DATE,
-        date=OLDER,
+        date=edition.older,
         advisories=ADVISORIES[TcbStatus.OUT_OF_DATE],
     )
     oldest = replace(levels[-1], tdx_components=(0,) * 16)
     return (*levels[:-1], older, oldest)
 
 
-def module_levels(isv_svn: int) -> tuple[SvnLevel, ...]:
+def module_levels(isv_svn: int, edition: Edition = STANDARD) -> tuple[SvnLevel, ...]:
     """Levels under which TDX modules of this ISVSVN are up to date, older ones are not; ISVSVN 1 and 2 are revoked."""
     return (
-        SvnLevel(isv_svn=isv_svn, status=TcbStatus.UP_TO_DATE, date=NEWEST),
-        SvnLevel(isv_svn=isv_svn - 2, status=TcbStatus.OUT_OF_DATE, date=OLDER, advisories=("SIM-SA-01036",)),
+        SvnLevel(isv_svn=isv_svn, status=TcbStatus.UP_TO_DATE, date=edition.newest),
+        SvnLevel(isv_svn=isv_svn - 2, status=TcbStatus.OUT_OF_DATE, date=edition.older, advisories=("SIM-SA-01036",)),
         SvnLevel(isv_svn=1, status=TcbStatus.REVOKED, date=OLDEST, advisories=("SIM-SA-01036", "SIM-SA-00999")),
     )
 
 
-def qe_levels(enclave: EnclaveIdentity) -> tuple[SvnLevel, ...]:
+def qe_levels(enclave: EnclaveIdentity, edition: Edition = STANDARD) -> tuple[SvnLevel, ...]:
     """Levels under which this quoting enclave is up to date, and older ones are not; the first version is revoked."""
     return (
-        SvnLevel(isv_svn=enclave.isv_svn, status=TcbStatus.UP_TO_DATE, date=NEWEST),
-        SvnLevel(isv_svn=enclave.isv_svn - 2, status=TcbStatus.OUT_OF_DATE, date=OLDER, advisories=("SIM-SA-10477",)),
+        SvnLevel(isv_svn=enclave.isv_svn, status=TcbStatus.UP_TO_DATE, date=edition.newest),
+        SvnLevel(
+            isv_svn=enclave.isv_svn - 2, status=TcbStatus.OUT_OF_DATE, date=edition.older, advisories=("SIM-SA-10477",)
+        ),
         SvnLevel(isv_svn=1, status=TcbStatus.REVOKED, date=OLDEST, advisories=("SIM-SA-10477", "SIM-SA-10219")),
     )
 

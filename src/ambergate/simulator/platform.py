@@ -18,6 +18,8 @@ from ambergate.core.measurements import CpuSvn, Fmspc, PceId, PlatformInstanceId
 from ambergate.core.quote.codec import encode_quote
 from ambergate.simulator.cpu import EnclaveIdentity, Processor
 from ambergate.simulator.documents import (
+    STANDARD,
+    Edition,
     QeIdentity,
     TcbInfo,
     TdxModuleIdentity,
@@ -225,16 +227,21 @@ class SimulatedPlatform:
         """
         return TDX_MODULE.tdreport(td, _report_data(report_data), extended=extended)
 
-    def collateral(self, *, at: datetime, status: TcbStatus = TcbStatus.UP_TO_DATE) -> Collateral:
+    def collateral(
+        self, *, at: datetime, status: TcbStatus = TcbStatus.UP_TO_DATE, edition: Edition = STANDARD
+    ) -> Collateral:
         """Freshly signed collateral, valid from an hour before `at` to thirty days after it.
 
         Args:
             at: the instant of signing.
             status: what the TCB info shall say of this platform.
+            edition: which set of statements it belongs to: `documents.STANDARD`, `EARLY`, or another.
         """
-        return self.publication(at=at, status=status).collateral()
+        return self.publication(at=at, status=status, edition=edition).collateral()
 
-    def publication(self, *, at: datetime, status: TcbStatus = TcbStatus.UP_TO_DATE) -> Publication:
+    def publication(
+        self, *, at: datetime, status: TcbStatus = TcbStatus.UP_TO_DATE, edition: Edition = STANDARD
+    ) -> Publication:
         """The parts of `collateral`, not yet signed."""
         pki, hardware = self.state.pki, self.state.hardware
         month = Period.around(at, after=PUBLISHED_FOR)
@@ -246,27 +253,34 @@ class SimulatedPlatform:
             root_crl=RevocationList(issuer=pki.root, period=Period.around(at, after=ROOT_CRL_LIFETIME)),
             pck_crl=RevocationList(issuer=pki.pck_ca, period=month),
             tcb_info=TcbInfo(
-                fmspc=hardware.fmspc, pce_id=hardware.pce_id, levels=platform_levels(hardware, status), period=month
+                fmspc=hardware.fmspc,
+                pce_id=hardware.pce_id,
+                levels=platform_levels(hardware, status, edition),
+                period=month,
             ),
-            qe_identity=QeIdentity(enclave=QUOTING_ENCLAVE, levels=qe_levels(QUOTING_ENCLAVE), period=month),
-        )
+            qe_identity=QeIdentity(enclave=QUOTING_ENCLAVE, levels=qe_levels(QUOTING_ENCLAVE, edition), period=month),
+        ).under(edition)
 
-    def td_collateral(self, *, at: datetime, status: TcbStatus = TcbStatus.UP_TO_DATE) -> Collateral:
+    def td_collateral(
+        self, *, at: datetime, status: TcbStatus = TcbStatus.UP_TO_DATE, edition: Edition = STANDARD
+    ) -> Collateral:
         """`collateral` for TDs: TCB info of TDX, identity of the TD quoting enclave."""
-        return self.td_publication(at=at, status=status).collateral()
+        return self.td_publication(at=at, status=status, edition=edition).collateral()
 
-    def td_publication(self, *, at: datetime, status: TcbStatus = TcbStatus.UP_TO_DATE) -> Publication:
+    def td_publication(
+        self, *, at: datetime, status: TcbStatus = TcbStatus.UP_TO_DATE, edition: Edition = STANDARD
+    ) -> Publication:
         """The parts of `td_collateral`, not yet signed."""
-        published = self.publication(at=at, status=status)
-        module = TdxModuleIdentity(version=MODULE_VERSION, levels=module_levels(MODULE_ISV_SVN))
+        published = self.publication(at=at, status=status, edition=edition)
+        module = TdxModuleIdentity(version=MODULE_VERSION, levels=module_levels(MODULE_ISV_SVN, edition))
         tcb_info = replace(
             published.tcb_info,
             id="TDX",
-            levels=td_levels(self.state.hardware, TDX_MODULE.tee_tcb_svn, status),
+            levels=td_levels(self.state.hardware, TDX_MODULE.tee_tcb_svn, status, edition),
             tdx_modules=(module,),
         )
         identity = replace(
-            published.qe_identity, id="TD_QE", enclave=TD_QUOTING_ENCLAVE, levels=qe_levels(TD_QUOTING_ENCLAVE)
+            published.qe_identity, id="TD_QE", enclave=TD_QUOTING_ENCLAVE, levels=qe_levels(TD_QUOTING_ENCLAVE, edition)
         )
         return replace(published, tcb_info=tcb_info, qe_identity=identity)
 

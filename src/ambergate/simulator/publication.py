@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ambergate.core.collateral.bundle import Collateral
@@ -10,7 +10,7 @@ from ambergate.simulator.keys import sign_raw
 from ambergate.simulator.pki import Entity, RevocationList, pem_chain
 
 if TYPE_CHECKING:
-    from ambergate.simulator.documents import QeIdentity, TcbInfo
+    from ambergate.simulator.documents import Edition, QeIdentity, TcbInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,14 @@ class Publication:
     pck_crl: RevocationList
     tcb_info: TcbInfo
     qe_identity: QeIdentity
+
+    def under(self, edition: Edition) -> Publication:
+        """The same under another edition's number."""
+        return replace(
+            self,
+            tcb_info=replace(self.tcb_info, evaluation_data_number=edition.number),
+            qe_identity=replace(self.qe_identity, evaluation_data_number=edition.number),
+        )
 
     def collateral(self) -> Collateral:
         """The bundle, every part signed by whom this publication names."""
