@@ -13,6 +13,7 @@ from ambergate.core.collateral.tcb_info import TcbStatus
 from ambergate.core.errors import SettingsError
 from ambergate.core.measurements import ReportData
 from ambergate.simulator.cpu import EnclaveIdentity
+from ambergate.simulator.documents import ADVISORIES
 from ambergate.simulator.faults import FAULTS, SPECIMEN, TD_SPECIMEN
 from ambergate.simulator.pki import PCK_CA_NAMES
 from ambergate.simulator.platform import SimulatedPlatform
@@ -39,7 +40,7 @@ _directory = click.argument("directory", metavar="DIR", type=click.Path(file_oka
 _status = click.option(
     "--tcb-status",
     "status",
-    type=click.Choice([status.value for status in TcbStatus]),
+    type=click.Choice([status.value for status in ADVISORIES]),
     default=TcbStatus.UP_TO_DATE.value,
     show_default=True,
     help="What the TCB info shall say of this platform.",

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.simulator.oracle import ask
 
 from ambergate.core.collateral.tcb_info import TcbStatus
-from ambergate.simulator.documents import EARLY, STANDARD, EvaluationNumbers
+from ambergate.simulator.documents import ADVISORIES, EARLY, STANDARD, EvaluationNumbers
 from ambergate.simulator.faults import SPECIMEN, TD_SPECIMEN
 from ambergate.simulator.period import PUBLISHED_FOR, Period
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ambergate.core.collateral.bundle import Collateral
     from ambergate.simulator.platform import SimulatedPlatform
 
-STATUSES = [status for status in TcbStatus if status is not TcbStatus.REVOKED]
+STATUSES = [status for status in ADVISORIES if status is not TcbStatus.REVOKED]  # a revoked platform is refused
 
 
 def evidence(
