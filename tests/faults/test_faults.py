@@ -16,7 +16,7 @@ from ambergate.core.errors import MalformedEvidence, NotGenuine
 from ambergate.core.quote.codec import encode_quote
 from ambergate.core.quote.layout import TeeType
 from ambergate.core.quote.td_report import TdReport
-from ambergate.core.verify import TrustAnchor, Verifier
+from ambergate.core.verify import TrustAnchor, Verifier, verify_collateral
 from ambergate.core.verify.steps import BY_ID, STEPS
 from ambergate.simulator import faults
 from ambergate.simulator.cpu import EnclaveIdentity
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 FORMAT_STEP = "1.1.quote_format"
 REFUSED = [fault for fault in FAULTS.values() if fault.expected_step not in (None, FORMAT_STEP)]
+# Steps that look at Intel's statements alone; 5.3 looks at the chain in the quote.
+_BUNDLE_STEPS = ("2.6", "2.7", "2.8", "2.9", "2.10", "3.", "4.", "5.1", "5.2", "5.4", "5.5", "5.6", "5.7")
+OF_THE_BUNDLE = [fault for fault in REFUSED if (fault.expected_step or "").startswith(_BUNDLE_STEPS)]
 MALFORMED = [fault for fault in FAULTS.values() if fault.expected_step == FORMAT_STEP]
 REPORTED = [fault for fault in FAULTS.values() if fault.expected_status is not None]
 
@@ -52,6 +55,16 @@ def test_a_lie_is_refused_at_its_step(platform: SimulatedPlatform, at: datetime,
         _verify(platform, raw, collateral, at)
     assert caught.value.step == fault.expected_step
     assert caught.value.code == BY_ID[caught.value.step].code
+
+
+@pytest.mark.parametrize("fault", OF_THE_BUNDLE, ids=_name)
+def test_what_is_wrong_with_a_bundle_is_seen_without_a_quote(
+    platform: SimulatedPlatform, at: datetime, fault: Fault
+) -> None:
+    _, collateral = fault.apply(platform, at, random=stream(fault.name))
+    with pytest.raises(NotGenuine) as caught:
+        verify_collateral(collateral, at=at, anchor=TrustAnchor.from_pem(platform.root_pem))
+    assert caught.value.step == fault.expected_step
 
 
 @pytest.mark.parametrize("fault", MALFORMED, ids=_name)

@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ambergate.core.collateral.pck import PckExtension
 from ambergate.core.collateral.qe_identity import QeIdentity, QeLevel
 from ambergate.core.collateral.tcb_info import TcbInfo, TcbLevel, TcbStatus
-from ambergate.core.measurements import CpuSvn, Fmspc, MrSigner, PceId, Ppid
-from ambergate.core.verify.tcb import merge_qe, platform_level, qe_level
+from ambergate.core.measurements import Fmspc, MrSigner, PceId
+from ambergate.core.verify.tcb import PlatformTcb, merge_qe, platform_level, qe_level
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 UP, SW, CONF, CONF_SW, OUT, OUT_CONF, REVOKED, *_ = TcbStatus
@@ -55,11 +54,8 @@ def info(*levels: TcbLevel) -> TcbInfo:
     )  # fmt: skip
 
 
-def platform(components: tuple[int, ...], pce_svn: int) -> PckExtension:
-    return PckExtension(
-        ppid=Ppid(bytes(16)), components=components, pce_svn=pce_svn, cpu_svn=CpuSvn(bytes(16)),
-        pce_id=PceId(bytes(2)), fmspc=Fmspc(bytes(6)), sgx_type=0,
-    )  # fmt: skip
+def platform(components: tuple[int, ...], pce_svn: int) -> PlatformTcb:
+    return PlatformTcb(components=components, pce_svn=pce_svn, qe_isv_svn=0)
 
 
 @given(svns, st.integers(0, 3), st.lists(st.tuples(svns, st.integers(0, 3)), min_size=1, max_size=5))

@@ -8,24 +8,22 @@ from typing import Any
 
 import pytest
 
-from ambergate.core.collateral.pck import PckExtension
 from ambergate.core.collateral.tcb_info import TcbInfo, TcbLevel, TcbStatus, TdxModule, TdxModuleLevel
 from ambergate.core.errors import NotGenuine
 from ambergate.core.measurements import (
-    CpuSvn,
     Fmspc,
     Measurement384,
     MrSeam,
     MrSignerSeam,
     MrTd,
     PceId,
-    Ppid,
     ReportData,
     Rtmr,
     TdAttributes,
     TeeTcbSvn,
 )
 from ambergate.core.quote import TdReport
+from ambergate.core.verify.tcb import PlatformTcb
 from ambergate.core.verify.tdx import TdxLevels, match_module, merge_module, module_level, relaunch, tdx_levels
 from ambergate.core.verify.trail import Trail
 
@@ -72,10 +70,7 @@ def info_of(*levels: TcbLevel, modules: tuple[TdxModule, ...] = ()) -> TcbInfo:
     )  # fmt: skip
 
 
-PLATFORM = PckExtension(
-    ppid=Ppid(bytes(16)), components=(1,) * 16, pce_svn=1, cpu_svn=CpuSvn(bytes(16)), pce_id=PceId(bytes(2)),
-    fmspc=Fmspc(bytes(6)), sgx_type=0,
-)  # fmt: skip
+PLATFORM = PlatformTcb(components=(1,) * 16, pce_svn=1, qe_isv_svn=0)
 
 
 def svn(*octets: int) -> TeeTcbSvn:
@@ -112,7 +107,7 @@ def test_modules_that_are_not_intels(report: TdReport, modules: tuple[TdxModule,
 @pytest.mark.parametrize(("isv_svn", "status"), [(9, UP), (6, UP), (5, OUT), (3, OUT), (2, REVOKED)])
 def test_the_highest_module_level_that_is_covered_decides(isv_svn: int, status: TcbStatus) -> None:
     module = module_of((6, UP), (3, OUT), (2, REVOKED))
-    level = module_level(Trail(), replace(REPORT, tee_tcb_svn=svn(isv_svn, 1)), module)
+    level = module_level(Trail(), isv_svn, module)
     assert level is not None
     assert level.status is status
 
@@ -120,12 +115,12 @@ def test_the_highest_module_level_that_is_covered_decides(isv_svn: int, status: 
 @pytest.mark.parametrize("module", [module_of((6, UP)), module_of((1, SW))])
 def test_no_level_or_a_status_that_modules_do_not_have(module: TdxModule) -> None:
     with pytest.raises(NotGenuine) as refusal:
-        module_level(Trail(), REPORT, module)
+        module_level(Trail(), 5, module)
     assert refusal.value.step == "9.2.tdx_module_level"
 
 
 def test_a_module_of_version_0_has_no_levels() -> None:
-    assert module_level(Trail(), REPORT, module_of(name="")) is None
+    assert module_level(Trail(), 5, module_of(name="")) is None
 
 
 @pytest.mark.parametrize("module", [None, UP, OUT, REVOKED])
@@ -149,13 +144,13 @@ def test_merge_with_the_module(level: TcbStatus, module: TcbStatus | None) -> No
 )
 def test_tdx_components(tee_tcb_svn: TeeTcbSvn, index: int | None) -> None:
     levels = (level_of((5, 0, 3)), level_of((4, 0, 2)))
-    found = tdx_levels(PLATFORM, replace(REPORT, tee_tcb_svn=tee_tcb_svn), info_of(*levels))
+    found = tdx_levels(PLATFORM, tee_tcb_svn.value, info_of(*levels))
     assert (None if found is None else found.tdx) == (None if index is None else levels[index])
 
 
 def test_the_sgx_level_is_the_first_that_the_platform_covers_alone() -> None:
     levels = (level_of((9,), sgx=2), level_of((0, 0, 9)), level_of((0, 0, 1)))
-    found = tdx_levels(PLATFORM, REPORT, info_of(*levels))
+    found = tdx_levels(PLATFORM, REPORT.tee_tcb_svn.value, info_of(*levels))
     assert found == TdxLevels(levels[1], levels[2])
 
 
@@ -169,11 +164,11 @@ def advised(**changes: Any) -> TcbStatus:  # noqa: ANN401  a case of many types
     case: dict[str, Any] = {
         "today": TODAY, "sgx": UP, "module": OUT, "merged": OUT, "qe": UP, "modules": (OLD,), **changes,
     }  # fmt: skip
-    report = replace(REPORT, tee_tcb_svn2=case["today"], mr_service_td=ZERO)
+    today = None if case["today"] is None else case["today"].value
     levels = TdxLevels(level_of((), case["sgx"]), level_of(()))
     of_module = None if case["module"] is None else module_of((1, case["module"])).levels[0]
     info = info_of(NEWEST, modules=case["modules"])
-    return relaunch(Trail(), report, info, levels, of_module, merged=case["merged"], qe=case["qe"])
+    return relaunch(Trail(), today, info, levels, of_module, merged=case["merged"], qe=case["qe"])
 
 
 def test_a_relaunch_is_advised() -> None:

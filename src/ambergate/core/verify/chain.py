@@ -1,7 +1,7 @@
 """Certificate chains and revocation lists up to the trust anchor's key.
 
-Steps 2.1 to 2.11 (PCK chain) and the chain steps of 3 and 4 (signing chains). Nothing here looks at the time: each
-function returns what was proven together with the windows in which it holds.
+Steps 2.1 to 2.11 (PCK chain) and the chain steps of 3 and 4 (signing chains). Nothing here looks at the time: what
+was proven is returned together with the windows in which it holds.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final
 from ambergate.core.collateral.certificates import Certificate, read_pem_chain
 from ambergate.core.collateral.crl import RevocationList, read_crl
 from ambergate.core.verify.signatures import is_signed
-from ambergate.core.verify.trail import Dated
-from ambergate.core.verify.verdict import Window
+from ambergate.core.verify.verdict import Dated, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,17 +25,18 @@ ROOT_NAME: Final = "SGX Root CA"
 CA_NAME: Final = "CA"
 PCK_NAME: Final = "SGX PCK Certificate"
 SIGNER_NAME: Final = "SGX TCB Signing"
+# Which of the two CAs that certify platforms an intermediate is (PCK Certificate and CRL Profile, 1.3.3 and 1.3.4).
+PCK_CAS: Final = {"SGX PCK Processor CA": "processor", "SGX PCK Platform CA": "platform"}
+PCK_CHAIN_DATES: Final = "5.3.pck_chain_dates"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PckChain:
-    """Root, intermediate and PCK certificate, proven up to the anchor, none of them revoked by these lists."""
+class Lists:
+    """The revocation lists of root and intermediate, each signed by its CA; neither revokes the intermediate."""
 
-    root: Certificate
-    intermediate: Certificate
-    pck: Certificate
-    root_crl: RevocationList
-    dates: tuple[Dated, ...]
+    root: RevocationList
+    pck: RevocationList
+    dates: tuple[Dated, ...]  # of both CAs' certificates, then of both lists
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,44 +74,68 @@ QE_CHAIN: Final = SigningSteps(
 )
 
 
-def prove_pck_chain(trail: Trail, pem: bytes, root_crl: str, pck_crl: str, anchor: TrustAnchor) -> PckChain:
-    """Steps 2.1 to 2.11: the PCK certificate is vouched for by the anchor and revoked by nobody.
-
-    Args:
-        trail: where the steps are recorded.
-        pem: the quote's certification data: three PEM certificates in any order.
-        root_crl: the root CA's CRL, DER in hex.
-        pck_crl: the intermediate CA's CRL, DER in hex.
-        anchor: whose key the root must hold.
+def prove_issuers(trail: Trail, root: Certificate, intermediate: Certificate, anchor: TrustAnchor) -> None:
+    """Steps 2.2 to 2.4: the intermediate is vouched for by the anchor.
 
     Raises:
         NotGenuine: at the first step that fails.
     """
-    root, intermediate, pck = _pck_roles(trail, pem)
     _anchored(trail, "2.2.pck_chain_anchor", root, anchor)
     if not (root.self_issued and is_signed(root.public_key, root.signature, root.to_be_signed)):
         raise trail.failed("2.3.root_signature", "the root did not sign itself", seen=root.common_name)
     trail.passed("2.3.root_signature", f"{root.common_name} signed itself")
     _issued(trail, "2.4.intermediate_signature", intermediate, root)
-    _issued(trail, "2.5.pck_signature", pck, intermediate)
+
+
+def prove_lists(trail: Trail, root: Certificate, intermediate: Certificate, root_crl: str, pck_crl: str) -> Lists:
+    """Steps 2.6 to 2.10: both lists are their CA's, and the intermediate is not revoked.
+
+    Args:
+        trail: where the steps are recorded.
+        root: proven by `prove_issuers`.
+        intermediate: proven by `prove_issuers`.
+        root_crl: the root CA's list, as the bundle holds it.
+        pck_crl: the intermediate CA's list.
+
+    Raises:
+        NotGenuine: at the first step that fails.
+    """
     roots_list = _crl(trail, ("2.6.root_crl_format", "2.7.root_crl_signature"), root_crl, root)
     platforms_list = _crl(trail, ("2.8.pck_crl_format", "2.9.pck_crl_signature"), pck_crl, intermediate)
     _not_revoked(trail, "2.10.intermediate_revoked", intermediate, roots_list)
-    _not_revoked(trail, "2.11.pck_revoked", pck, platforms_list)
-    certificates = tuple(_dated("5.3.pck_chain_dates", certificate) for certificate in (root, intermediate, pck))
-    lists = (
+    dates = (
+        dated(PCK_CHAIN_DATES, root),
+        dated(PCK_CHAIN_DATES, intermediate),
         _dated_crl("5.4.root_crl_dates", "the root CA's revocation list", roots_list),
         _dated_crl("5.5.pck_crl_dates", "the PCK revocation list", platforms_list),
     )
-    return PckChain(root=root, intermediate=intermediate, pck=pck, root_crl=roots_list, dates=(*certificates, *lists))
+    return Lists(root=roots_list, pck=platforms_list, dates=dates)
+
+
+def prove_pck(trail: Trail, pck: Certificate, intermediate: Certificate) -> None:
+    """Step 2.5: the intermediate issued the PCK certificate.
+
+    Raises:
+        NotGenuine: it did not.
+    """
+    _issued(trail, "2.5.pck_signature", pck, intermediate)
+
+
+def check_pck_revocation(trail: Trail, pck: Certificate, lists: Lists) -> None:
+    """Step 2.11: the PCK certificate is not revoked.
+
+    Raises:
+        NotGenuine: it is.
+    """
+    _not_revoked(trail, "2.11.pck_revoked", pck, lists.pck)
 
 
 def prove_signing_chain(
-    trail: Trail, steps: SigningSteps, pem: str, trusted: PckChain, anchor: TrustAnchor
+    trail: Trail, steps: SigningSteps, pem: str, root_crl: RevocationList, anchor: TrustAnchor
 ) -> SigningChain:
     """The chain steps of 3 or 4: a TCB signing certificate vouched for by the anchor and not revoked.
 
-    The root CRL is the one that `prove_pck_chain` has proven: it was issued and signed by the anchor's key.
+    The root CRL is the one that `prove_lists` has proven: it was issued and signed by the anchor's key.
 
     Raises:
         NotGenuine: at the first step that fails.
@@ -130,11 +154,16 @@ def prove_signing_chain(
     trail.passed(steps.chain_format, f"{signer.common_name}, {root.common_name}")
     _anchored(trail, steps.anchor, root, anchor)
     _issued(trail, steps.signature, signer, root)
-    _not_revoked(trail, steps.revoked, signer, trusted.root_crl)
-    return SigningChain(signer=signer, dates=(_dated(steps.dates, root), _dated(steps.dates, signer)))
+    _not_revoked(trail, steps.revoked, signer, root_crl)
+    return SigningChain(signer=signer, dates=(dated(steps.dates, root), dated(steps.dates, signer)))
 
 
-def _pck_roles(trail: Trail, pem: bytes) -> tuple[Certificate, Certificate, Certificate]:
+def read_pck_chain(trail: Trail, pem: bytes) -> tuple[Certificate, Certificate, Certificate]:
+    """Step 2.1: root, intermediate and PCK certificate, in whatever order they stand. Nothing of them is proven.
+
+    Raises:
+        NotGenuine: they are not these three.
+    """
     with trail.parsing("2.1.pck_chain_format"):
         chain = read_pem_chain(pem)
     root = _only(chain, _is_root)
@@ -149,6 +178,27 @@ def _pck_roles(trail: Trail, pem: bytes) -> tuple[Certificate, Certificate, Cert
         )
     trail.passed("2.1.pck_chain_format", f"{pck.common_name}, {intermediate.common_name}, {root.common_name}")
     return root, intermediate, pck
+
+
+def read_issuers(trail: Trail, pem: str) -> tuple[Certificate, Certificate]:
+    """Step 2.1 for a bundle's own CRL issuer chain: root and intermediate. Nothing of them is proven.
+
+    Raises:
+        NotGenuine: they are not these two.
+    """
+    with trail.parsing("2.1.pck_chain_format"):
+        chain = read_pem_chain(pem.encode("utf-8", "replace"))
+    root = _only(chain, _is_root)
+    intermediate = _only(chain, _is_intermediate)
+    if len(chain) != 2 or root is None or intermediate is None:
+        raise trail.failed(
+            "2.1.pck_chain_format",
+            "the CRL's issuer chain is not a root and an intermediate CA",
+            seen=", ".join(c.common_name for c in chain),
+            wanted=f"one each of {ROOT_NAME!r}, {CA_NAME!r}",
+        )
+    trail.passed("2.1.pck_chain_format", f"{intermediate.common_name}, {root.common_name}")
+    return root, intermediate
 
 
 def _is_root(certificate: Certificate) -> bool:
@@ -205,7 +255,8 @@ def _not_revoked(trail: Trail, step: str, certificate: Certificate, crl: Revocat
     trail.passed(step, f"serial {certificate.serial:x} is not on the list")
 
 
-def _dated(step: str, certificate: Certificate) -> Dated:
+def dated(step: str, certificate: Certificate) -> Dated:
+    """The stretch for which a certificate says that it holds."""
     return Dated(step, certificate.common_name, Window(certificate.not_before, certificate.not_after))
 
 

@@ -5,60 +5,52 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ambergate.core.collateral.tcb_info import TcbStatus
-from ambergate.core.quote.td_report import TdReport
 from ambergate.core.verify.tcb import merge_qe, platform_level, qe_level
 from ambergate.core.verify.tdx import merge_module, module_level, relaunch, tdx_levels
 from ambergate.core.verify.verdict import TcbVerdict
 
 if TYPE_CHECKING:
-    from ambergate.core.collateral.pck import PckExtension
     from ambergate.core.collateral.qe_identity import QeIdentity, QeLevel
-    from ambergate.core.collateral.tcb_info import TcbInfo, TcbLevel, TdxModule, TdxModuleLevel
-    from ambergate.core.quote.layout import Quote
+    from ambergate.core.collateral.tcb_info import TcbInfo, TcbLevel, TdxModuleLevel
+    from ambergate.core.verify.tcb import PlatformTcb
     from ambergate.core.verify.trail import Trail
 
 
-def evaluate_tcb(
-    trail: Trail,
-    quote: Quote,
-    platform: PckExtension,
-    info: TcbInfo,
-    identity: QeIdentity,
-    module: TdxModule | None,
-) -> TcbVerdict:
+def evaluate_tcb(trail: Trail, platform: PlatformTcb, info: TcbInfo, identity: QeIdentity) -> TcbVerdict:
     """Steps 9.1 to 9.4.
 
     Args:
         trail: where the steps are recorded.
-        quote: its report and its quoting enclave's.
-        platform: from the PCK certificate.
+        platform: what the quote and its PCK certificate say of the platform.
         info: TCB info of this platform.
         identity: of the quoting enclave.
-        module: the TDX module's identity, for a TD.
 
     Raises:
         NotGenuine: no level covers the platform, the module or the quoting enclave, or the outcome is Revoked.
     """
-    if isinstance(quote.body, TdReport) and module is not None:
-        levels = tdx_levels(platform, quote.body, info)
-        level = _covered(trail, levels.tdx if levels else None, platform, quote.body)
-        of_module = module_level(trail, quote.body, module)
-        of_qe = _qe(trail, quote.qe_report.isv_svn, identity)
-        assert levels is not None
-        merged = merge_module(level.status, of_module)
-        if merged is not TcbStatus.REVOKED:
-            merged = relaunch(trail, quote.body, info, levels, of_module, merged=merged, qe=of_qe.status)
-        return _verdict(trail, info, level, of_qe, merged, of_module)
-    level = _covered(trail, platform_level(platform, info), platform, None)
-    of_qe = _qe(trail, quote.qe_report.isv_svn, identity)
-    return _verdict(trail, info, level, of_qe, level.status, None)
+    svn = platform.tee_tcb_svn
+    if svn is None:
+        level = _covered(trail, platform_level(platform, info), platform)
+        return _verdict(trail, info, level, _qe(trail, platform.qe_isv_svn, identity), level.status, None)
+    module = info.module_of_version(svn[1])
+    if module is None:
+        raise trail.failed("6.4.tdx_module_identity", "the TDX module is not described", seen=f"version {svn[1]}")
+    levels = tdx_levels(platform, svn, info)
+    level = _covered(trail, levels.tdx if levels else None, platform)
+    assert levels is not None
+    of_module = module_level(trail, svn[0], module)
+    of_qe = _qe(trail, platform.qe_isv_svn, identity)
+    merged = merge_module(level.status, of_module)
+    if merged is not TcbStatus.REVOKED:
+        merged = relaunch(trail, platform.tee_tcb_svn2, info, levels, of_module, merged=merged, qe=of_qe.status)
+    return _verdict(trail, info, level, of_qe, merged, of_module)
 
 
-def _covered(trail: Trail, level: TcbLevel | None, platform: PckExtension, report: TdReport | None) -> TcbLevel:
+def _covered(trail: Trail, level: TcbLevel | None, platform: PlatformTcb) -> TcbLevel:
     if level is None:
         seen = f"components {' '.join(map(str, platform.components))}, PCE {platform.pce_svn}"
-        if report is not None:
-            seen += f", TEE_TCB_SVN {' '.join(map(str, report.tee_tcb_svn.value))}"
+        if platform.tee_tcb_svn is not None:
+            seen += f", TEE_TCB_SVN {' '.join(map(str, platform.tee_tcb_svn))}"
         raise trail.failed("9.1.tcb_level", "no TCB level covers this platform", seen=seen)
     trail.passed("9.1.tcb_level", f"{level.status.value} ({level.date.date().isoformat()})")
     return level
@@ -90,4 +82,7 @@ def _verdict(
         date=level.date,
         advisory_ids=tuple(dict.fromkeys(advisories)),
         evaluation_data_number=info.evaluation_data_number,
+        level=level,
+        qe_level=qe,
+        module_level=module,
     )

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from ambergate.core.collateral.bundle import Collateral
     from ambergate.core.collateral.pck import PckExtension
-    from ambergate.core.verify.verdict import TcbVerdict, Window
+    from ambergate.core.verify.verdict import Dated, TcbVerdict, Window
 
 MAX_PLATFORMS: Final = 100_000  # facts; each takes below 4 KiB
 
@@ -62,6 +62,7 @@ class _Fact:
     attestation_key: EllipticCurvePublicKey
     tcb: TcbVerdict
     platform: PckExtension
+    dates: tuple[Dated, ...]
     window: Window
 
 
@@ -108,7 +109,9 @@ class Verifier:
         verified = verify_quote(parse_quote(raw), collateral, at=at, anchor=self.anchor)
         if parts is not None:
             key = point_key(verified.quote.attestation_key)
-            self._remember(parts.digest, collateral, _Fact(key, verified.tcb, verified.platform, verified.window))
+            self._remember(
+                parts.digest, collateral, _Fact(key, verified.tcb, verified.platform, verified.dates, verified.window)
+            )
         return verified
 
     def _recall(self, digest: bytes, collateral: Collateral) -> _Fact | None:
@@ -143,7 +146,7 @@ class _Recalled(VerifiedQuote):
         put(self, "tcb", fact.tcb)
         put(self, "platform", fact.platform)
         put(self, "collateral", collateral)
-        put(self, "window", fact.window)
+        put(self, "dates", fact.dates)
         return self
 
     def __getattr__(self, name: str) -> object:

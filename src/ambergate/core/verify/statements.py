@@ -12,14 +12,13 @@ from ambergate.core.collateral.qe_identity import QeIdentity, read_qe_identity
 from ambergate.core.collateral.tcb_info import TcbInfo, read_tcb_info
 from ambergate.core.verify.chain import QE_CHAIN, TCB_CHAIN, prove_signing_chain
 from ambergate.core.verify.signatures import is_signed_raw
-from ambergate.core.verify.trail import Dated
-from ambergate.core.verify.verdict import Window
+from ambergate.core.verify.verdict import Dated, Window
 
 if TYPE_CHECKING:
     from ambergate.core.collateral.bundle import Collateral
     from ambergate.core.collateral.certificates import Certificate
+    from ambergate.core.collateral.crl import RevocationList
     from ambergate.core.verify.anchors import TrustAnchor
-    from ambergate.core.verify.chain import PckChain
     from ambergate.core.verify.trail import Trail
 
 
@@ -41,13 +40,15 @@ class ProvenQeIdentity:
     chain_dates: tuple[Dated, ...]
 
 
-def prove_tcb_info(trail: Trail, collateral: Collateral, trusted: PckChain, anchor: TrustAnchor) -> ProvenTcbInfo:
+def prove_tcb_info(
+    trail: Trail, collateral: Collateral, root_crl: RevocationList, anchor: TrustAnchor
+) -> ProvenTcbInfo:
     """Steps 3.1 to 3.6.
 
     Raises:
         NotGenuine: at the first step that fails.
     """
-    chain = prove_signing_chain(trail, TCB_CHAIN, collateral.tcb_info_issuer_chain, trusted, anchor)
+    chain = prove_signing_chain(trail, TCB_CHAIN, collateral.tcb_info_issuer_chain, root_crl, anchor)
     _signed(trail, "3.5.tcb_info_signature", chain.signer, collateral.tcb_info, collateral.tcb_info_signature)
     with trail.parsing("3.6.tcb_info_format"):
         info = read_tcb_info(collateral.tcb_info)
@@ -60,13 +61,15 @@ def prove_tcb_info(trail: Trail, collateral: Collateral, trusted: PckChain, anch
     return ProvenTcbInfo(info=info, dated=dated, chain_dates=chain.dates)
 
 
-def prove_qe_identity(trail: Trail, collateral: Collateral, trusted: PckChain, anchor: TrustAnchor) -> ProvenQeIdentity:
+def prove_qe_identity(
+    trail: Trail, collateral: Collateral, root_crl: RevocationList, anchor: TrustAnchor
+) -> ProvenQeIdentity:
     """Steps 4.1 to 4.6.
 
     Raises:
         NotGenuine: at the first step that fails.
     """
-    chain = prove_signing_chain(trail, QE_CHAIN, collateral.qe_identity_issuer_chain, trusted, anchor)
+    chain = prove_signing_chain(trail, QE_CHAIN, collateral.qe_identity_issuer_chain, root_crl, anchor)
     _signed(trail, "4.5.qe_identity_signature", chain.signer, collateral.qe_identity, collateral.qe_identity_signature)
     with trail.parsing("4.6.qe_identity_format"):
         identity = read_qe_identity(collateral.qe_identity)

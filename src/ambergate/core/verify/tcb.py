@@ -5,14 +5,17 @@ Source: QVL `VerifyQuote` (checkTcbLevel, convergeTcbStatus) and `EnclaveReportV
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
 
 from ambergate.core.collateral.tcb_info import TcbStatus
+from ambergate.core.quote.td_report import TdReport
 
 if TYPE_CHECKING:
     from ambergate.core.collateral.pck import PckExtension
     from ambergate.core.collateral.qe_identity import QeIdentity, QeLevel
     from ambergate.core.collateral.tcb_info import TcbInfo, TcbLevel
+    from ambergate.core.quote.layout import Quote
 
 # What becomes of a status when something beside it is out of date.
 OUT_OF_DATE_OF: Final = {
@@ -23,12 +26,36 @@ OUT_OF_DATE_OF: Final = {
 }
 
 
-def platform_level(platform: PckExtension, info: TcbInfo) -> TcbLevel | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformTcb:
+    """All that the TCB status of a platform depends on, besides Intel's statements. Names no machine and no program."""
+
+    components: tuple[int, ...]  # sixteen SGX TCB component SVNs, from the PCK certificate
+    pce_svn: int
+    qe_isv_svn: int
+    tee_tcb_svn: bytes | None = None  # of a TD: 16 SVNs of its TDX module and platform when it was launched
+    tee_tcb_svn2: bytes | None = None  # of a TD whose report is of version 1.5: the same, today
+
+    @classmethod
+    def of(cls, quote: Quote, platform: PckExtension) -> Self:
+        """What a quote and its PCK certificate say."""
+        report = quote.body if isinstance(quote.body, TdReport) else None
+        now = report.tee_tcb_svn2 if report else None
+        return cls(
+            components=platform.components,
+            pce_svn=platform.pce_svn,
+            qe_isv_svn=quote.qe_report.isv_svn,
+            tee_tcb_svn=report.tee_tcb_svn.value if report else None,
+            tee_tcb_svn2=now.value if now else None,
+        )
+
+
+def platform_level(platform: PlatformTcb, info: TcbInfo) -> TcbLevel | None:
     """The highest level that the platform covers. None: no level does."""
     return next((level for level in info.levels if covers(platform, level)), None)
 
 
-def covers(platform: PckExtension, level: TcbLevel) -> bool:
+def covers(platform: PlatformTcb, level: TcbLevel) -> bool:
     """Every SGX component and the PCE are at least as new as the level's."""
     return platform.pce_svn >= level.pce_svn and all(
         have >= need for have, need in zip(platform.components, level.components, strict=True)

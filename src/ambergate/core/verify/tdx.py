@@ -12,9 +12,9 @@ from ambergate.core.collateral.tcb_info import TcbStatus
 from ambergate.core.verify.tcb import OUT_OF_DATE_OF, covers
 
 if TYPE_CHECKING:
-    from ambergate.core.collateral.pck import PckExtension
     from ambergate.core.collateral.tcb_info import TcbInfo, TcbLevel, TdxModule, TdxModuleLevel
     from ambergate.core.quote.td_report import TdReport
+    from ambergate.core.verify.tcb import PlatformTcb
     from ambergate.core.verify.trail import Trail
 
 _MODULE_STATUSES: Final = (TcbStatus.UP_TO_DATE, TcbStatus.OUT_OF_DATE, TcbStatus.REVOKED)
@@ -73,7 +73,7 @@ def match_module(trail: Trail, report: TdReport, info: TcbInfo) -> TdxModule:
     return module
 
 
-def module_level(trail: Trail, report: TdReport, module: TdxModule) -> TdxModuleLevel | None:
+def module_level(trail: Trail, isv_svn: int, module: TdxModule) -> TdxModuleLevel | None:
     """Step 9.2: the highest level that the module covers. None: version 0, which has no levels and is up to date.
 
     Raises:
@@ -82,7 +82,6 @@ def module_level(trail: Trail, report: TdReport, module: TdxModule) -> TdxModule
     if not module.id:
         trail.passed("9.2.tdx_module_level", "version 0 has no levels")
         return None
-    isv_svn = report.tee_tcb_svn.value[0]
     level = next((level for level in module.levels if level.isv_svn <= isv_svn), None)
     if level is None or level.status not in _MODULE_STATUSES:
         raise trail.failed(
@@ -95,13 +94,12 @@ def module_level(trail: Trail, report: TdReport, module: TdxModule) -> TdxModule
     return level
 
 
-def tdx_levels(platform: PckExtension, report: TdReport, info: TcbInfo) -> TdxLevels | None:
+def tdx_levels(platform: PlatformTcb, svn: bytes, info: TcbInfo) -> TdxLevels | None:
     """The levels that platform and TD cover; None: no level does.
 
-    Components 0 and 1 of TEE_TCB_SVN are the module's own version when it has one (byte 1 above 0); its identity
-    judges them then, and they are not compared here, as in the reference.
+    Components 0 and 1 of TEE_TCB_SVN (`svn`) are the module's own version when it has one (byte 1 above 0); its
+    identity judges them then, and they are not compared here, as in the reference.
     """
-    svn = report.tee_tcb_svn.value
     first = 2 if svn[1] > 0 else 0
     covered = [level for level in info.levels if covers(platform, level)]
     for level in covered:
@@ -119,7 +117,7 @@ def merge_module(level: TcbStatus, module: TdxModuleLevel | None) -> TcbStatus:
 
 def relaunch(  # noqa: PLR0913  what the reference's rule compares
     trail: Trail,
-    report: TdReport,
+    now: bytes | None,
     info: TcbInfo,
     levels: TdxLevels,
     module: TdxModuleLevel | None,
@@ -129,25 +127,24 @@ def relaunch(  # noqa: PLR0913  what the reference's rule compares
 ) -> TcbStatus:
     """The merged status, or the advice to launch the TD again: only its module at launch is old, today's is current.
 
-    Version 1.5 reports only: TEE_TCB_SVN_2 says what the platform runs today.
+    Version 1.5 reports only: TEE_TCB_SVN_2 (`now`) says what the platform runs today.
 
     Raises:
         NotGenuine: the module that runs today is not described, as in the reference.
     """
-    now = report.tee_tcb_svn2
     old = merged in (TcbStatus.OUT_OF_DATE, TcbStatus.OUT_OF_DATE_CONFIGURATION_NEEDED)
     only_module = module is not None and module.status is TcbStatus.OUT_OF_DATE and levels.sgx.status in _CURRENT
     if now is None or qe is not TcbStatus.UP_TO_DATE or not old or not only_module:
         return merged
     newest = info.levels[0].tdx_components
-    version = now.value[1]
+    version = now[1]
     today = info.module_of_version(version)
     if today is None:
         raise trail.failed(
             "6.4.tdx_module_identity", "the TDX module that runs today is not described", seen=f"version {version}"
         )
     minimum = newest[0] if version == 0 else today.levels[0].isv_svn
-    if now.value[0] < minimum or now.value[2] < newest[2]:
+    if now[0] < minimum or now[2] < newest[2]:
         return merged
     if levels.sgx.status in _CONFIGURATION or merged in _CONFIGURATION:
         return TcbStatus.TD_RELAUNCH_ADVISED_CONFIGURATION_NEEDED

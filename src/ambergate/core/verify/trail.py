@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ambergate.core.errors import Malformed, NotGenuine
 from ambergate.core.verify.steps import BY_ID
-from ambergate.core.verify.verdict import CheckRecord, Window
+from ambergate.core.verify.verdict import CheckRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-
-@dataclass(frozen=True, slots=True)
-class Dated:
-    """Something proven that holds for a stretch of time only, and the step that looks at the time."""
-
-    step: str
-    what: str
-    window: Window
+    from ambergate.core.verify.verdict import Dated
 
 
 class Trail:
@@ -83,8 +75,3 @@ class Trail:
                     wanted=f"{fact.window.not_before.isoformat()} to {fact.window.not_after.isoformat()}",
                 )
             self.passed(fact.step, f"{fact.what} holds until {fact.window.not_after.isoformat()}")
-
-
-def common_window(dated: Sequence[Dated]) -> Window:
-    """The stretch in which all of them hold; it may be empty (`not_after < not_before`)."""
-    return Window(max(d.window.not_before for d in dated), min(d.window.not_after for d in dated))

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from ambergate.core.quote.codec import encode_quote
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from ambergate.core.collateral.bundle import Collateral
     from ambergate.core.collateral.pck import PckExtension
-    from ambergate.core.collateral.tcb_info import TcbStatus
+    from ambergate.core.collateral.qe_identity import QeLevel
+    from ambergate.core.collateral.tcb_info import TcbLevel, TcbStatus, TdxModuleLevel
     from ambergate.core.quote.layout import Quote, TeeType
     from ambergate.core.quote.report import EnclaveReport
     from ambergate.core.quote.td_report import TdReport
@@ -37,6 +39,25 @@ class Window:
     not_after: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Dated:
+    """Something proven that holds for a stretch of time only, and the step that looks at the time."""
+
+    step: str
+    what: str
+    window: Window
+
+
+def common_window(dated: Sequence[Dated]) -> Window:
+    """The stretch in which all of them hold; it may be empty (`not_after < not_before`)."""
+    return Window(max(d.window.not_before for d in dated), min(d.window.not_after for d in dated))
+
+
+def first_to_end(dated: Sequence[Dated]) -> Dated:
+    """The one that ends first; of several that end together, the first of them."""
+    return min(dated, key=lambda each: each.window.not_after)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollateralDigests:
     """SHA-256 of what the verdict rests on, for the token's `sgx_collateral` claim."""
@@ -56,8 +77,11 @@ class TcbVerdict:
 
     status: TcbStatus
     date: datetime  # of the matched platform level
-    advisory_ids: tuple[str, ...]  # of platform level and quoting enclave level, each once
+    advisory_ids: tuple[str, ...]  # of platform level, TDX module level and quoting enclave level, each once
     evaluation_data_number: int
+    level: TcbLevel  # the platform's; its status is one of those that `status` was merged from
+    qe_level: QeLevel
+    module_level: TdxModuleLevel | None  # None: no TD, or a TDX module of version 0, which has no levels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +99,18 @@ class VerifiedQuote:
     tcb: TcbVerdict
     platform: PckExtension
     collateral: Collateral
-    window: Window  # in which everything that the verdict rests on holds
+    dates: tuple[Dated, ...]  # everything that the verdict rests on and that holds for a stretch of time only
     checks: tuple[CheckRecord, ...]
+
+    @property
+    def window(self) -> Window:
+        """The stretch in which everything that the verdict rests on holds."""
+        return common_window(self.dates)
+
+    @property
+    def earliest_expiry(self) -> Dated:
+        """What ends first of all that the verdict rests on: no token may outlive it."""
+        return first_to_end(self.dates)
 
     @property
     def tcb_status(self) -> TcbStatus:

@@ -10,13 +10,22 @@ from ambergate.core.quote.codec import signed_region
 from ambergate.core.quote.layout import PCK_CERT_CHAIN
 from ambergate.core.quote.td_report import TdReport
 from ambergate.core.verify.anchors import TrustAnchor
-from ambergate.core.verify.chain import PckChain, prove_pck_chain
+from ambergate.core.verify.chain import (
+    PCK_CHAIN_DATES,
+    check_pck_revocation,
+    dated,
+    prove_issuers,
+    prove_lists,
+    prove_pck,
+    read_pck_chain,
+)
 from ambergate.core.verify.evaluation import evaluate_tcb
 from ambergate.core.verify.qe import match_qe_identity, prove_qe_report
 from ambergate.core.verify.signatures import is_signed_raw, point_key
 from ambergate.core.verify.statements import prove_qe_identity, prove_tcb_info
+from ambergate.core.verify.tcb import PlatformTcb
 from ambergate.core.verify.tdx import match_module
-from ambergate.core.verify.trail import Trail, common_window
+from ambergate.core.verify.trail import Trail
 from ambergate.core.verify.verdict import VerifiedQuote
 
 if TYPE_CHECKING:
@@ -25,6 +34,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
     from ambergate.core.collateral.bundle import Collateral
+    from ambergate.core.collateral.certificates import Certificate
     from ambergate.core.collateral.tcb_info import TcbInfo
     from ambergate.core.quote.layout import Quote
 
@@ -65,17 +75,23 @@ def verify_quote(
     trail.passed("1.1.quote_format", f"{quote.tee.name} quote, version {quote.header.version}")
     _check_certification(trail, quote)
     attestation_key = _read_attestation_key(trail, quote)
-    chain, platform = _prove_platform(trail, quote, collateral, anchor)
-    tcb = prove_tcb_info(trail, collateral, chain, anchor)
-    qe = prove_qe_identity(trail, collateral, chain, anchor)
-    dates = (tcb.dated, qe.dated, *chain.dates, *tcb.chain_dates, *qe.chain_dates)
+    root, intermediate, pck = read_pck_chain(trail, quote.certification.data)
+    prove_issuers(trail, root, intermediate, anchor)
+    prove_pck(trail, pck, intermediate)
+    lists = prove_lists(trail, root, intermediate, collateral.root_ca_crl, collateral.pck_crl)
+    check_pck_revocation(trail, pck, lists)
+    platform = _read_platform(trail, pck)
+    tcb = prove_tcb_info(trail, collateral, lists.root, anchor)
+    qe = prove_qe_identity(trail, collateral, lists.root, anchor)
+    dates = (tcb.dated, qe.dated, dated(PCK_CHAIN_DATES, pck), *lists.dates, *tcb.chain_dates, *qe.chain_dates)
     trail.check_dates(dates, at)
     _match_platform(trail, quote, platform, tcb.info)
-    module = match_module(trail, quote.body, tcb.info) if isinstance(quote.body, TdReport) else None
-    prove_qe_report(trail, quote, chain.pck)
+    if isinstance(quote.body, TdReport):
+        match_module(trail, quote.body, tcb.info)
+    prove_qe_report(trail, quote, pck)
     match_qe_identity(trail, quote.tee.name, quote.qe_report, qe.identity)
     _prove_signature(trail, quote, attestation_key)
-    verdict = evaluate_tcb(trail, quote, platform, tcb.info, qe.identity, module)
+    verdict = evaluate_tcb(trail, PlatformTcb.of(quote, platform), tcb.info, qe.identity)
     return VerifiedQuote(
         quote=quote,
         at=at,
@@ -83,7 +99,7 @@ def verify_quote(
         tcb=verdict,
         platform=platform,
         collateral=collateral,
-        window=common_window(dates),
+        dates=dates,
         checks=tuple(trail.records),
     )
 
@@ -111,16 +127,13 @@ def _read_attestation_key(trail: Trail, quote: Quote) -> EllipticCurvePublicKey:
     return key
 
 
-def _prove_platform(
-    trail: Trail, quote: Quote, collateral: Collateral, anchor: TrustAnchor
-) -> tuple[PckChain, PckExtension]:
-    chain = prove_pck_chain(trail, quote.certification.data, collateral.root_ca_crl, collateral.pck_crl, anchor)
+def _read_platform(trail: Trail, pck: Certificate) -> PckExtension:
     with trail.parsing("2.12.pck_extension"):
-        if chain.pck.sgx_extension is None:
+        if pck.sgx_extension is None:
             raise MalformedCollateral("the PCK certificate has no SGX extension", wanted="1.2.840.113741.1.13.1")
-        platform = read_pck_extension(chain.pck.sgx_extension)
+        platform = read_pck_extension(pck.sgx_extension)
     trail.passed("2.12.pck_extension", f"FMSPC {platform.fmspc}, PCE {platform.pce_id} SVN {platform.pce_svn}")
-    return chain, platform
+    return platform
 
 
 def _match_platform(trail: Trail, quote: Quote, platform: PckExtension, info: TcbInfo) -> None:
