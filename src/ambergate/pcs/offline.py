@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 
 from ambergate.core.collateral.bundle import MAX_BUNDLE, Collateral
 from ambergate.core.errors import Unavailable
+from ambergate.pcs.fetcher import Wanted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ambergate.core.measurements import Fmspc
-
-CAS = ("platform", "processor")
-TEES = ("SGX", "TDX")
 
 
 class DirectoryCollateral:
@@ -36,9 +34,7 @@ class DirectoryCollateral:
             Unavailable: no such file, or it cannot be read.
             MalformedCollateral: the file is not collateral.
         """
-        if ca not in CAS or tee not in TEES:
-            raise Unavailable(f"no collateral exists for the {ca} CA and {tee}", wanted=f"{CAS}, {TEES}")
-        path = self._directory / f"{tee.lower()}-{fmspc.hex()}-{ca}.json"
+        path = self._path(Wanted.of(fmspc, ca, tee))
         try:
             with path.open("rb") as file:
                 text = file.read(MAX_BUNDLE + 1)
@@ -50,3 +46,14 @@ class DirectoryCollateral:
                 hint="fetch it from a PCCS; a simulated platform writes its own with `amber simulator refresh`",
             ) from exc
         return Collateral.from_json(text)
+
+    def fingerprint(self, *, fmspc: Fmspc, ca: str, tee: str) -> object:
+        """The file's identity, size and time of change; None when there is no such file."""
+        try:
+            found = self._path(Wanted.of(fmspc, ca, tee)).stat()
+        except (OSError, Unavailable):
+            return None
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+    def _path(self, wanted: Wanted) -> Path:
+        return self._directory / f"{wanted}.json"

@@ -17,7 +17,8 @@ from tests.unit.simulator.stream import stream
 from ambergate.core.errors import MalformedCollateral, SettingsError, TimedOut, Unavailable
 from ambergate.core.quote import parse_quote
 from ambergate.core.verify import TrustAnchor, verify_quote
-from ambergate.pcs.online import MAX_RESPONSE, OnlineCollateral
+from ambergate.pcs.online import OnlineCollateral
+from ambergate.pcs.transport import MAX_RESPONSE
 from ambergate.simulator.faults import SPECIMEN
 from ambergate.simulator.platform import SimulatedPlatform
 
@@ -146,7 +147,7 @@ def test_a_slow_service_times_out() -> None:
 
 
 def test_tls_is_verified() -> None:
-    with pccs(answers(hex_crls=False)) as url, pytest.raises(Unavailable, match="cannot be reached"):
+    with pccs(answers(hex_crls=False)) as url, pytest.raises(Unavailable, match="is not trusted"):
         fetch(url, verify=ssl.create_default_context())
 
 
