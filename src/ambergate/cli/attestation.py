@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import ssl
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +15,10 @@ from ambergate.cli._common import echo_json, json_option, now, reports_errors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ambergate.services.attestation.config import Config
+    from ambergate.pcs.fetcher import CollateralSource
+    from ambergate.services.attestation.config import Anchor, Config
     from ambergate.services.attestation.usecase import Trust
+    from ambergate.stores.collateral import CollateralStore
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -40,7 +41,7 @@ def serve(config: Path, *, as_json: bool) -> None:
 
     settings = load(config)
     _log_to_stderr()
-    with open_state(settings, at=now()) as state, open_roots(settings) as roots:
+    with open_state(settings, at=now()) as state, open_roots(settings, state.collateral) as roots:
         listener = bound_socket(settings.host, settings.port)
         host, port = listener.getsockname()[:2]
 
@@ -51,22 +52,37 @@ def serve(config: Path, *, as_json: bool) -> None:
 
 
 @contextlib.contextmanager
-def open_roots(config: Config) -> Iterator[list[Trust]]:
-    """The configuration's anchors, each with its source of collateral."""
-    from ambergate.pcs.offline import DirectoryCollateral
+def open_roots(config: Config, store: CollateralStore) -> Iterator[list[Trust]]:
+    """The configuration's anchors, each with its sources of collateral and what is kept of them."""
+    from ambergate.pcs.cache import CachedCollateral
     from ambergate.pcs.online import OnlineCollateral
+    from ambergate.pcs.several import FirstOf
     from ambergate.services.attestation.usecase import Trust
 
     with contextlib.ExitStack() as stack:
         roots = []
         for anchor in config.anchors:
-            source: DirectoryCollateral | OnlineCollateral
-            if isinstance(anchor.collateral, Path):
-                source = DirectoryCollateral(anchor.collateral)
-            else:
-                source = stack.enter_context(OnlineCollateral(anchor.collateral, verify=ssl.create_default_context()))
-            roots.append(Trust(anchor=anchor.anchor, collateral=source, simulated=anchor.simulated))
+            sources = [(str(place), _source(place, anchor)) for place in anchor.collateral]
+            kept = CachedCollateral(
+                FirstOf(sources), now=now, anchor=anchor.anchor, store=store, line=anchor.update
+            )
+            stack.enter_context(kept)
+            # Closed before the cache, which waits for its refreshes: whoever waits for a next try is told at once.
+            for _, source in sources:
+                if isinstance(source, OnlineCollateral):
+                    stack.enter_context(source)
+            roots.append(Trust(anchor=anchor.anchor, collateral=kept, simulated=anchor.simulated))
         yield roots
+
+
+def _source(place: Path | str, anchor: Anchor) -> CollateralSource:
+    from ambergate.pcs.offline import DirectoryCollateral
+    from ambergate.pcs.online import OnlineCollateral
+    from ambergate.pcs.transport import tls_context
+
+    if isinstance(place, Path):
+        return DirectoryCollateral(place)
+    return OnlineCollateral(place, api=anchor.api, update=anchor.update, verify=tls_context(anchor.cacerts))
 
 
 def _announce(config: Config, roots: list[Trust], host: str, port: int, *, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
+from ambergate.cli._simulator_pcs import pcs_group
 from ambergate.core.collateral.tcb_info import TcbStatus
 from ambergate.core.errors import SettingsError
 from ambergate.core.measurements import ReportData
@@ -59,6 +60,9 @@ _data_or_zeros = click.option(
 @click.group()
 def group() -> None:
     """The software platform. It forges evidence under its own root: never trust that root for anything real."""
+
+
+group.add_command(pcs_group)
 
 
 @group.command()

@@ -45,7 +45,6 @@ class SimulatedPcs:
         faults: what goes wrong, in order (see `Misfortune`).
         host: where to listen.
         port: any free one when 0.
-        insecure_http: speak HTTP without TLS. Anybody between can then change what is sent.
         drip: seconds between two bytes of a dripping body.
         report: called after each answer with the request's target, the status and the fault met.
     """
@@ -58,7 +57,6 @@ class SimulatedPcs:
         faults: Iterable[Armed] = (),
         host: str = LOOPBACK,
         port: int = 0,
-        insecure_http: bool = False,
         drip: float = DRIP,
         report: Callable[[str, int, Fault | None], None] | None = None,
     ) -> None:
@@ -68,11 +66,8 @@ class SimulatedPcs:
         self.drip = drip
         self.report = report
         self.stopping = threading.Event()
-        self.ca_pem: str | None = None
         self._address = (host, port)
-        self._context: ssl.SSLContext | None = None
-        if not insecure_http:
-            self._context, self.ca_pem = server_context(list(dict.fromkeys((host, LOOPBACK, "localhost"))))
+        self._context, self.ca_pem = server_context(list(dict.fromkeys((host, LOOPBACK, "localhost"))))
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._listener: _Listener | None = None
@@ -111,8 +106,7 @@ class SimulatedPcs:
     def url(self) -> str:
         """Where it is to be reached; only while it serves."""
         assert self._listener is not None
-        scheme = "http" if self._context is None else "https"
-        return f"{scheme}://{self._address[0]}:{self._listener.server_port}"
+        return f"https://{self._address[0]}:{self._listener.server_port}"
 
     @property
     def requests(self) -> Counter[str]:
@@ -122,7 +116,6 @@ class SimulatedPcs:
 
     def client_context(self) -> ssl.SSLContext:
         """A context for clients that trusts this server, and nobody else."""
-        assert self.ca_pem is not None
         return ssl.create_default_context(cadata=self.ca_pem)
 
     def answer(self, target: str) -> tuple[Answer, Fault | None]:
@@ -145,7 +138,7 @@ class _Listener(ThreadingMixIn, HTTPServer):
     allow_reuse_address = True
     request_queue_size = _BACKLOG
 
-    def __init__(self, address: tuple[str, int], service: SimulatedPcs, context: ssl.SSLContext | None) -> None:
+    def __init__(self, address: tuple[str, int], service: SimulatedPcs, context: ssl.SSLContext) -> None:
         self.service = service
         self._context = context
         self._open: set[socket.socket] = set()
@@ -161,18 +154,15 @@ class _Listener(ThreadingMixIn, HTTPServer):
         """Serve one connection in its thread, the handshake included."""
         assert isinstance(request, socket.socket)
         request.settimeout(_IDLE)
-        connection = request
+        connection: socket.socket = request
         try:
-            if self._context is not None:
-                connection = self._context.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
+            connection = secured = self._context.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
             with self._lock:
                 self._open.add(connection)
                 stopping = self.service.stopping.is_set()
-            if stopping:
-                return
-            if isinstance(connection, ssl.SSLSocket):
-                connection.do_handshake()
-            _Connection(connection, client_address, self)
+            if not stopping:
+                secured.do_handshake()
+                _Connection(secured, client_address, self)
         except OSError:
             pass  # the client went away, or does not trust the certificate: its business (SSLError is one)
         finally:
