@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ambergate.core.collateral.bundle import Collateral
     from ambergate.core.measurements import Fmspc
     from ambergate.core.token.jose import SigningKey
+    from ambergate.core.verify.forecast import PlatformKind
 
 
 class CollateralSource(Protocol):
@@ -35,4 +38,12 @@ class Authorisation(Protocol):
 
     def check(self) -> None:
         """Raises when it could not tell."""
+        ...
+
+
+class SeenPlatforms(Protocol):
+    """Remembers which kinds of platforms gave evidence, so that their status can be forecast."""
+
+    def saw(self, kind: PlatformKind, *, at: datetime) -> None:
+        """Genuine evidence came from such a platform. Raises nothing: attestation does not hang on it."""
         ...

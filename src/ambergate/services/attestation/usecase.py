@@ -22,6 +22,7 @@ from ambergate.core.quote.codec import parse_quote
 from ambergate.core.quote.layout import PCK_CERT_CHAIN, TeeType
 from ambergate.core.token.claims import SIMULATED_SUFFIX
 from ambergate.core.token.issue import Issuance, issue_token
+from ambergate.core.verify.forecast import PlatformKind
 from ambergate.core.verify.memo import Verifier
 from ambergate.core.verify.steps import BY_ID
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from ambergate.core.verify.anchors import TrustAnchor
     from ambergate.core.verify.verdict import VerifiedQuote
     from ambergate.services.attestation.nonces import Nonces
-    from ambergate.services.attestation.ports import CollateralSource, SigningKeys
+    from ambergate.services.attestation.ports import CollateralSource, SeenPlatforms, SigningKeys
     from ambergate.services.attestation.wire import Evidence
 
 BINDING_STEP: Final = "10.2.report_data"
@@ -71,13 +72,21 @@ class Attestation:
         nonces: makes and recognises nonces.
         keys: sign tokens.
         issuer: who issues them.
+        seen: is told of every platform that gave genuine evidence, welcome or not.
 
     Raises:
         SettingsError: two roots with one key, or none.
     """
 
     def __init__(
-        self, *, roots: Sequence[Trust], policy: AppraisalPolicy, nonces: Nonces, keys: SigningKeys, issuer: Issuer
+        self,
+        *,
+        roots: Sequence[Trust],
+        policy: AppraisalPolicy,
+        nonces: Nonces,
+        keys: SigningKeys,
+        issuer: Issuer,
+        seen: SeenPlatforms | None = None,
     ) -> None:
         self._roots = {trust.anchor.key: (trust, Verifier(anchor=trust.anchor)) for trust in roots}
         if not roots or len(self._roots) != len(roots):
@@ -86,6 +95,7 @@ class Attestation:
         self._nonces = nonces
         self._keys = keys
         self._issuer = issuer
+        self._seen = seen
 
     def attest(self, evidence: Evidence, *, at: datetime) -> str:
         """A token for this evidence.
@@ -107,6 +117,8 @@ class Attestation:
         trust, verified = self._verify(evidence.quote, at)
         if evidence.nonce is not None or evidence.runtime_data:
             check_binding(verified, fresh + (evidence.runtime_data or b""))
+        if self._seen is not None:
+            self._seen.saw(PlatformKind.of(verified), at=at)
         appraisal = appraise(verified, self._policy)
         key = self._keys.key_for(evidence.algorithm)
         return issue_token(appraisal, self._issuance(evidence, trust, verified, at), key, evidence.algorithm)
