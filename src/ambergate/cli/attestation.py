@@ -63,9 +63,7 @@ def open_roots(config: Config, store: CollateralStore) -> Iterator[list[Trust]]:
         roots = []
         for anchor in config.anchors:
             sources = [(str(place), _source(place, anchor)) for place in anchor.collateral]
-            kept = CachedCollateral(
-                FirstOf(sources), now=now, anchor=anchor.anchor, store=store, line=anchor.update
-            )
+            kept = CachedCollateral(FirstOf(sources), now=now, anchor=anchor.anchor, store=store, line=anchor.update)
             stack.enter_context(kept)
             # Closed before the cache, which waits for its refreshes: whoever waits for a next try is told at once.
             for _, source in sources:

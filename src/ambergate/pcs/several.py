@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, TypeVar
 
 from ambergate.core.errors import MalformedCollateral, SettingsError, TimedOut, Unavailable
@@ -31,6 +32,8 @@ class FirstOf:
         if not sources:
             raise SettingsError("there is no source of collateral", wanted="one at least")
         self._sources = tuple(sources)
+        at_hand = itertools.takewhile(lambda each: isinstance(each, Watchable), (source for _, source in sources))
+        self._at_hand = tuple(source for source in at_hand if isinstance(source, Watchable))
 
     def collateral(self, *, fmspc: Fmspc, ca: str, tee: str) -> Collateral:
         """The statements for a platform family, of the first source that has them (see `CollateralSource`).
@@ -68,11 +71,7 @@ class FirstOf:
 
     def fingerprint(self, *, fmspc: Fmspc, ca: str, tee: str) -> object:
         """Of the sources at hand that are asked before any that is not; None when none of these has anything."""
-        found = []
-        for _, source in self._sources:
-            if not isinstance(source, Watchable):
-                break
-            found.append(source.fingerprint(fmspc=fmspc, ca=ca, tee=tee))
+        found = [source.fingerprint(fmspc=fmspc, ca=ca, tee=tee) for source in self._at_hand]
         return tuple(found) if any(each is not None for each in found) else None
 
 

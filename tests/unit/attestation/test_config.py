@@ -72,7 +72,7 @@ def test_the_least_that_must_be_said(folder: Path) -> None:
     assert config.insecure_allow_anonymous is False
     assert config.policy == AppraisalPolicy()
     (anchor,) = config.anchors
-    assert (anchor.anchor.key, anchor.simulated, anchor.collateral) == (INTEL_ROOT_KEY, False, INTEL)
+    assert (anchor.anchor.key, anchor.simulated, anchor.collateral) == (INTEL_ROOT_KEY, False, (INTEL,))
 
 
 def test_paths_are_relative_to_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,7 @@ def test_paths_are_relative_to_the_file(folder: Path, monkeypatch: pytest.Monkey
 def test_both_roots_where_both_are_named(folder: Path) -> None:
     anchors = loaded(folder, GOOD + INTEL_ANCHOR + SIMULATED_ANCHOR).anchors
     assert [(a.anchor.is_intel, a.simulated) for a in anchors] == [(True, False), (False, True)]
-    assert [a.collateral for a in anchors] == [folder / "collateral", folder / "simulated/collateral"]
+    assert [a.collateral for a in anchors] == [(folder / "collateral",), (folder / "simulated/collateral",)]
 
 
 def test_a_simulated_root_alone_leaves_intels_out(folder: Path) -> None:
@@ -142,7 +142,32 @@ def test_collateral_is_a_directory_or_comes_over_https(folder: Path, place: str)
 
 def test_collateral_from_a_pccs(folder: Path) -> None:
     (anchor,) = loaded(folder, GOOD + INTEL_ANCHOR.replace('"collateral"', '"https://pccs.example:8081"')).anchors
-    assert anchor.collateral == "https://pccs.example:8081"
+    assert anchor.collateral == ("https://pccs.example:8081",)
+    assert (anchor.api, anchor.update, anchor.cacerts) == ("v4", "standard", None)
+
+
+def test_collateral_from_several_places_in_order(folder: Path) -> None:
+    places = '["held", "https://pccs.example:8081"]\ncollateral_cacerts = "pccs.pem"\napi = "v3"\nupdate = "early"'
+    (anchor,) = loaded(folder, GOOD + INTEL_ANCHOR.replace('"collateral"', places)).anchors
+    assert anchor.collateral == (folder / "held", "https://pccs.example:8081")
+    assert (anchor.api, anchor.update, anchor.cacerts) == ("v3", "early", folder / "pccs.pem")
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        "[]",
+        '["held", "held"]',
+        '["held", "http://pccs.example"]',
+        '"https://pccs.example"\napi = "v5"',
+        '"https://pccs.example"\nupdate = "late"',
+        '"held"\nupdate = "early"',
+        '"held"\napi = "v3"',
+        '"held"\ncollateral_cacerts = "pccs.pem"',
+    ],
+)
+def test_places_that_cannot_be_meant(folder: Path, places: str) -> None:
+    refusal(folder, GOOD + INTEL_ANCHOR.replace('"collateral"', places))
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from ambergate.services.attestation.usecase import Attestation, Issuer
 from ambergate.services.web.application import build
 from ambergate.services.web.health import health_route
 from ambergate.stores.api_keys import ApiKeyStore
+from ambergate.stores.collateral import CollateralStore
 from ambergate.stores.engine import open_database
 from ambergate.stores.sealing import Sealer, load_or_create_key
 from ambergate.stores.signing_keys import SigningMaterialStore
@@ -43,11 +44,12 @@ _NONCE_KEY: Final = "nonce.key"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the service keeps: who may ask, the keys that sign, the key that makes nonces. Redacted."""
+    """What the service keeps: who may ask, the keys that sign, the key that makes nonces, collateral. Redacted."""
 
     api_keys: ApiKeyStore
     pki: TokenPki
     nonce_key: bytes
+    collateral: CollateralStore
 
     def __repr__(self) -> str:
         return "State(...)"
@@ -84,7 +86,8 @@ def open_state(
         material = SigningMaterialStore(engine, sealer).load_or_create(
             lambda: {**make_material(config.base_url, at), _NONCE_KEY: token_bytes(KEY_BYTES)}
         )
-        yield State(ApiKeyStore(engine, token_bytes=token_bytes), TokenPki(material), material[_NONCE_KEY])
+        keys = ApiKeyStore(engine, token_bytes=token_bytes)
+        yield State(keys, TokenPki(material), material[_NONCE_KEY], CollateralStore(engine))
     finally:
         engine.dispose()
 

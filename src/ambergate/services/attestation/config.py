@@ -14,7 +14,11 @@
 
     [[anchors]]                             # whose evidence is taken; Intel's alone when no [[anchors]] is there
     intel = true
-    collateral = "collateral/"              # a directory, or the https:// address of a PCCS
+    # a directory, or the https:// address of a PCCS or PCS, or several of them in the order they are asked
+    collateral = ["collateral/", "https://pccs.example:8081"]
+    collateral_cacerts = "tls/pccs-ca.pem"  # PEM roots of these addresses; the system's when not given
+    api = "v4"                              # the default; "v3" is for SGX only
+    update = "standard"                     # the default; "early" takes new TCB info without the time of grace
 
     [[anchors]]                             # a software platform: its tokens have another issuer and say so
     pem = "simulator/root_ca.pem"
@@ -66,10 +70,13 @@ class StoreTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class AnchorTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[anchors]]`: one root that is believed."""
 
-    collateral: str
+    collateral: str | list[str]
     intel: bool = False
     pem: str | None = None
     simulated: bool = False
+    collateral_cacerts: str | None = None
+    api: str | None = None
+    update: str | None = None
 
 
 class TokensTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,11 +98,23 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anchor:
-    """A root, whether it is a software platform's, and where its holder's statements are: a directory or an address."""
+    """A root, whether it is a software platform's, and where its holder's statements are.
+
+    Attributes:
+        anchor: the root.
+        simulated: whether it is a software platform's.
+        collateral: directories and addresses, in the order they are asked.
+        cacerts: PEM roots of the addresses; the system's when None.
+        api: of the addresses, "v4" or "v3".
+        update: of the addresses, "standard" or "early".
+    """
 
     anchor: TrustAnchor
     simulated: bool
-    collateral: Path | str
+    collateral: tuple[Path | str, ...]
+    cacerts: Path | None = None
+    api: str = "v4"
+    update: str = "standard"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +162,7 @@ def load(path: Path) -> Config:
 def _anchors(tables: Sequence[AnchorTable], folder: Path) -> tuple[Anchor, ...]:
     """Each root by name: evidence of genuine and of simulated platforms is taken together only if both stand here."""
     if not tables:
-        return (Anchor(anchor=TrustAnchor.intel(), simulated=False, collateral=INTEL),)
+        return (Anchor(anchor=TrustAnchor.intel(), simulated=False, collateral=(INTEL,)),)
     anchors = tuple(_anchor(table, folder) for table in tables)
     if len({anchor.anchor.key for anchor in anchors}) != len(anchors):
         raise SettingsError("a root stands twice in [[anchors]]", wanted="each key once")
@@ -161,7 +180,38 @@ def _anchor(table: AnchorTable, folder: Path) -> Anchor:
         said = "is simulated" if table.simulated else "is not simulated"
         hint = "every root but Intel's is somebody's software platform: say simulated = true, or leave it out"
         raise SettingsError(f"the configuration says that {anchor.name} {said}", hint=hint)
-    return Anchor(anchor=anchor, simulated=table.simulated, collateral=_place(table.collateral, folder))
+    places = _places(table, folder)
+    return Anchor(
+        anchor=anchor,
+        simulated=table.simulated,
+        collateral=places,
+        cacerts=None if table.collateral_cacerts is None else folder / table.collateral_cacerts,
+        api=_one_of("api", table.api or "v4", ("v4", "v3")),
+        update=_one_of("update", table.update or "standard", ("standard", "early")),
+    )
+
+
+def _places(table: AnchorTable, folder: Path) -> tuple[Path | str, ...]:
+    named = [table.collateral] if isinstance(table.collateral, str) else table.collateral
+    if not named or len(set(named)) != len(named):
+        raise SettingsError("collateral must name each source, and once", seen=named, wanted="one source at least")
+    places = tuple(_place(name, folder) for name in named)
+    of_addresses = {"api": table.api, "update": table.update, "collateral_cacerts": table.collateral_cacerts}
+    idle = [name for name, value in of_addresses.items() if value is not None]
+    if idle and not any(isinstance(place, str) for place in places):
+        raise SettingsError(
+            f"{idle[0]} is about addresses, and collateral names none",
+            seen=named,
+            wanted="https://... in collateral",
+            hint="a directory holds what it holds: leave it out, or name an address",
+        )
+    return places
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> str:
+    if value not in known:
+        raise SettingsError(f"[[anchors]] {name} is unknown", seen=value, wanted=" or ".join(known))
+    return value
 
 
 def _place(collateral: str, folder: Path) -> Path | str:

@@ -1,0 +1,119 @@
+"""What collateral must be to be kept: genuine now, about what was asked for, and not older than what was kept before.
+
+Upstreams are not believed: whatever comes from one is verified under the trust anchor before anybody gets it, and
+before it can take the place of anything. What is ours and does not verify is `Unavailable` here, not `NotGenuine`: it
+says nothing about anybody's evidence.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cryptography import x509
+
+from ambergate.core.collateral.certificates import FOREIGN_ERRORS
+from ambergate.core.collateral.crl import read_crl
+from ambergate.core.errors import MalformedCollateral, NotGenuine, Unavailable
+from ambergate.core.verify.endorsements import VerifiedCollateral, verify_collateral
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from typing import TypeAlias
+
+    from ambergate.core.collateral.bundle import Collateral
+    from ambergate.core.verify.anchors import TrustAnchor
+    from ambergate.pcs.fetcher import Wanted
+
+    # How new a bundle is: each document's number (tcbEvaluationDataNumber, CRL number) and when it was issued.
+    Marks: TypeAlias = Mapping[str, tuple[int, datetime]]
+
+NOT_GENUINE: Final = "collateral-not-genuine"
+NOT_NOW: Final = "collateral-not-valid-now"
+OF_ANOTHER: Final = "collateral-of-another"
+ROLLED_BACK: Final = "collateral-rolled-back"
+MAX_CRL_NUMBER: Final = (1 << 160) - 1  # RFC 5280, 5.2.3: at most 20 octets
+
+_QE_KINDS: Final = {"SGX": "QE", "TDX": "TD_QE"}
+_DATES: Final = "5."  # the verification's steps that look at the time
+
+
+def prove(collateral: Collateral, wanted: Wanted, *, anchor: TrustAnchor, at: datetime) -> VerifiedCollateral:
+    """Collateral proven to be the anchor's, to hold at an instant, and to speak of this family, TEE and CA.
+
+    Raises:
+        Unavailable: it is not; the code says which.
+    """
+    try:
+        verified = verify_collateral(collateral, at=at, anchor=anchor)
+    except NotGenuine as exc:
+        raise Unavailable(
+            f"the collateral does not verify: {exc.message}",
+            code=NOT_NOW if exc.step.startswith(_DATES) else NOT_GENUINE,
+            seen=f"step {exc.step}" if exc.seen is None else f"step {exc.step}: {exc.seen}",
+            wanted=exc.wanted,
+            hint=exc.hint,
+        ) from exc
+    compared = (
+        ("TEE", verified.tcb_info.tee, wanted.tee),
+        ("FMSPC", verified.tcb_info.fmspc.hex(), wanted.fmspc.hex()),
+        ("quoting enclave", verified.qe_identity.kind, _QE_KINDS[wanted.tee]),
+        ("CA", verified.ca, wanted.ca),
+    )
+    for what, seen, asked in compared:
+        if seen != asked:
+            raise Unavailable(
+                f"the collateral is of another {what} than was asked for",
+                code=OF_ANOTHER,
+                seen=seen,
+                wanted=asked,
+                hint="the source mixes its documents up: refresh or replace it",
+            )
+    return verified
+
+
+def marks_of(verified: VerifiedCollateral) -> Marks:
+    """How new each document is.
+
+    Raises:
+        MalformedCollateral: a CRL's number is not one.
+    """
+    info, identity = verified.tcb_info, verified.qe_identity
+    return {
+        "tcb_info": (info.evaluation_data_number, info.issue_date),
+        "qe_identity": (identity.evaluation_data_number, identity.issue_date),
+        "pck_crl": _crl_mark(verified.collateral.pck_crl),
+        "root_ca_crl": _crl_mark(verified.collateral.root_ca_crl),
+    }
+
+
+def goes_back(marks: Marks, accepted: Marks) -> bool:
+    """Whether any document has a lower number, or was issued earlier, than what was accepted."""
+    return any(marks[name][0] < number or marks[name][1] < issued for name, (number, issued) in accepted.items())
+
+
+def rolled_back(marks: Marks, accepted: Marks) -> Unavailable:
+    """The error that names the documents that would go back."""
+    older = [name for name in accepted if goes_back(marks, {name: accepted[name]})]
+    return Unavailable(
+        "the collateral is older than what was accepted before",
+        code=ROLLED_BACK,
+        seen="; ".join(f"{name}: {_told(marks[name])}" for name in older),
+        wanted="; ".join(f"{name}: at least {_told(accepted[name])}" for name in older),
+        hint="the source is behind, or somebody replays old statements: refresh it, or ask another first",
+    )
+
+
+def _told(mark: tuple[int, datetime]) -> str:
+    return f"number {mark[0]} of {mark[1].isoformat()}"
+
+
+def _crl_mark(text: str) -> tuple[int, datetime]:
+    crl = read_crl(text)
+    try:
+        number = x509.load_der_x509_crl(crl.der).extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    except FOREIGN_ERRORS as exc:
+        raise MalformedCollateral("a CRL's number does not parse", seen=str(exc) or type(exc).__name__) from exc
+    if not 0 <= number <= MAX_CRL_NUMBER:
+        raise MalformedCollateral("a CRL's number is out of range", seen=number, wanted="at most 20 octets")
+    return number, crl.this_update
