@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 RETRY_AFTER: Final = 1  # seconds
 OVERSIZE: Final = 8 * 1024 * 1024  # bytes; published documents stay below 64 KiB
-_BOMB: Final = 64 * 1024 * 1024  # bytes, once unpacked
+_BOMB: Final = 16 * 1024 * 1024  # bytes, once unpacked
 _DER_SEQUENCE: Final = b"\x30"  # what every DER certificate or CRL begins with
 _COUNT: Final = re.compile("[1-9][0-9]{0,8}")
 _PROXY_PAGE: Final = b"<!DOCTYPE html><title>Sign in</title><p>Sign in to this network to go on."
