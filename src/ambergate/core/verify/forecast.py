@@ -196,7 +196,7 @@ def _compared(tcb: PlatformTcb, statements: VerifiedCollateral) -> Iterator[tupl
     info = statements.tcb_info
     best = _best(info.levels)
     for number, (have, need) in enumerate(zip(tcb.components, best.components, strict=True), start=1):
-        yield f"SGX TCB component {number}", have, need
+        yield f"SGX component {number}", have, need
     yield "PCE", tcb.pce_svn, best.pce_svn
     if tcb.tee_tcb_svn is not None:
         yield from _compared_td(tcb.tee_tcb_svn, info, best)
@@ -207,10 +207,10 @@ def _compared_td(svn: bytes, info: TcbInfo, best: TcbLevel) -> Iterator[tuple[st
     """Components 1 and 2 are the module's own versions, when it has levels of its own (see `tdx.tdx_levels`)."""
     module = info.module_of_version(svn[1])
     if module is not None and module.levels:
-        yield f"TDX module {module.id}", svn[0], _best(module.levels).isv_svn
+        yield "TDX module", svn[0], _best(module.levels).isv_svn
     first = 2 if svn[1] > 0 else 0
     for place in range(first, len(svn)):
-        yield f"TDX TCB component {place + 1}", svn[place], best.tdx_components[place]
+        yield f"TDX component {place + 1}", svn[place], best.tdx_components[place]
 
 
 def _best(levels: Sequence[L]) -> L:
