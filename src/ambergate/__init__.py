@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ambergate.core.errors import AmberError, MalformedEvidence, NotGenuine
     from ambergate.core.quote import Quote, encode_quote, parse_quote
     from ambergate.core.token.check import check_token
-    from ambergate.core.verify import TcbStatus, TrustAnchor, VerifiedQuote, Verifier, verify_quote
+    from ambergate.core.verify import TcbStatus, TrustAnchor, VerifiedQuote, Verifier, explain, verify_quote
 
 __version__ = "0.1.0"
 
@@ -34,6 +34,7 @@ _HOMES = {
     "Verifier": "ambergate.core.verify",
     "check_token": "ambergate.core.token.check",
     "encode_quote": "ambergate.core.quote",
+    "explain": "ambergate.core.verify",
     "parse_quote": "ambergate.core.quote",
     "verify_quote": "ambergate.core.verify",
 }
@@ -50,6 +51,7 @@ __all__ = [
     "Verifier",
     "check_token",
     "encode_quote",
+    "explain",
     "parse_quote",
     "verify_quote",
 ]

@@ -16,11 +16,13 @@ from ambergate import (
     Verifier,
     check_token,
     encode_quote,
+    explain,
     parse_quote,
     verify_quote,
 )
 from ambergate.core.measurements import MrEnclave
 from ambergate.core.token.check import AttestationClaims, KeySet
+from ambergate.core.verify import Explanation, Refusal
 from ambergate.core.verify.verdict import CheckRecord
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ def evidence(raw: bytes, text: str, when: datetime) -> None:
     assert_type(verified.enclave.mr_enclave, MrEnclave)
     assert_type(verified.report.debug, bool)
     assert_type(verified.checks, tuple[CheckRecord, ...])
+    assert_type(explain(verified), Explanation)
+    assert_type(explain(verified).text(), str)
 
 
 def anchors(pem: str, raw: bytes, collateral: Collateral, when: datetime) -> None:
@@ -51,6 +55,7 @@ def anchors(pem: str, raw: bytes, collateral: Collateral, when: datetime) -> Non
 
 def errors(error: NotGenuine) -> None:
     assert_type(error.step, str)
+    assert_type(explain(error), Refusal)
     base: AmberError = error
     assert_type(base.as_dict(), dict[str, object])
     kinds: tuple[type[AmberError], ...] = (NotGenuine, MalformedEvidence)

@@ -16,12 +16,14 @@ from ambergate.core.quote.codec import parse_quote
 from ambergate.core.quote.layout import MAX_QUOTE
 from ambergate.core.quote.report import EnclaveReport
 from ambergate.core.verify.anchors import TrustAnchor
+from ambergate.core.verify.explain import explain
 from ambergate.core.verify.steps import BY_ID
 from ambergate.core.verify.verifier import verify_quote
 
 if TYPE_CHECKING:
     from ambergate.core.quote.layout import Quote
     from ambergate.core.quote.td_report import TdReport
+    from ambergate.core.verify.explain import Explanation, Refusal
     from ambergate.core.verify.verdict import CheckRecord, VerifiedQuote
 
 _FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
@@ -59,6 +61,7 @@ def show(file: Path, *, as_json: bool) -> None:
 @click.option("--pccs-cacerts", type=_FILE, help="PEM roots that verify the PCCS; the system's when not given.")
 @click.option("--at", metavar="ISO8601", help="The instant to verify at; now when not given.")
 @click.option("--anchor", type=_FILE, help="Root certificate in PEM; Intel's when not given.")
+@click.option("--explain", "explained", is_flag=True, help="Say who vouches for what, and what limits the TCB status.")
 @json_option
 @reports_errors
 def verify(  # noqa: PLR0913  click passes one argument an option
@@ -69,6 +72,7 @@ def verify(  # noqa: PLR0913  click passes one argument an option
     at: str | None,
     anchor: Path | None,
     *,
+    explained: bool,
     as_json: bool,
 ) -> None:
     """Verify the quote in FILE. Without --collateral and --pccs, Intel's PCS is asked."""
@@ -80,28 +84,35 @@ def verify(  # noqa: PLR0913  click passes one argument an option
         collateral = _collateral(quote, collateral_file, pccs, pccs_cacerts)
         verified = verify_quote(quote, collateral, at=when, anchor=trust)
     except (NotGenuine, Malformed) as error:
-        _tell_refusal(quote, error, as_json=as_json)
+        _tell_refusal(quote, error, explained=explained, as_json=as_json)
         sys.exit(EXIT_NOT_GENUINE)
     except AmberError as error:
         if not as_json:
             raise
         echo_json(_verdict(quote, None, error))
         sys.exit(exit_code(error))
+    explanation = explain(verified) if explained else None
     if as_json:
-        echo_json(_verdict(quote, verified, None))
-    else:
-        _tell_verdict(verified)
+        echo_json(_verdict(quote, verified, None, explanation))
+        return
+    _tell_verdict(verified)
+    if explanation is not None:
+        click.echo(f"\n{explanation.text()}")
 
 
-def _tell_refusal(quote: Quote | None, error: NotGenuine | Malformed, *, as_json: bool) -> None:
+def _tell_refusal(quote: Quote | None, error: NotGenuine | Malformed, *, explained: bool, as_json: bool) -> None:
+    # Collateral that does not parse says nothing about the quote: there is nothing to explain.
+    refusal = explain(error) if explained and isinstance(error, NotGenuine | MalformedEvidence) else None
     if as_json:
-        echo_json(_verdict(quote, None, error))
+        echo_json(_verdict(quote, None, error, refusal))
         return
     _tell_checks(_records(error))
     click.echo(f"\nNOT GENUINE: {error.message}")
     for label, value in (("seen", error.seen), ("wanted", error.wanted), ("next", error.hint)):
         if value is not None:
             click.echo(f"  {label + ':':8}{value}")
+    if refusal is not None:
+        click.echo(f"\n{refusal.text()}")
 
 
 def _tell_verdict(verified: VerifiedQuote) -> None:
@@ -124,7 +135,12 @@ def _tell_checks(records: tuple[CheckRecord, ...]) -> None:
         click.echo(f"  {'':30} {record.detail}")
 
 
-def _verdict(quote: Quote | None, verified: VerifiedQuote | None, error: AmberError | None) -> dict[str, object]:
+def _verdict(
+    quote: Quote | None,
+    verified: VerifiedQuote | None,
+    error: AmberError | None,
+    explanation: Explanation | Refusal | None = None,
+) -> dict[str, object]:
     records = verified.checks if verified else _records(error)
     return {
         "genuine": verified is not None,
@@ -134,6 +150,7 @@ def _verdict(quote: Quote | None, verified: VerifiedQuote | None, error: AmberEr
         "checks": [{"id": record.id, "ok": record.ok, "detail": record.detail} for record in records],
         "report": _report(quote.body) if quote else {},
         "error": error.as_dict() if error else None,
+        **({} if explanation is None else {"explanation": explanation.as_dict()}),
     }
 
 
