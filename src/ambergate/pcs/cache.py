@@ -20,7 +20,7 @@ from ambergate.core.errors import AmberError, MalformedCollateral, Unavailable
 from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.pcs.admission import marks_of, prove, rolled_back
 from ambergate.pcs.fetcher import Wanted
-from ambergate.pcs.holding import CachePolicy, Entry, Flight, Held, Holding, ProcessMemory, expired
+from ambergate.pcs.holding import CachePolicy, Entry, Flight, Held, Holding, ProcessMemory
 from ambergate.pcs.retry import system_draw
 from ambergate.pcs.several import FirstOf
 
@@ -188,14 +188,13 @@ class CachedCollateral:
         at = self._now()
         with self._lock:
             flight, held, serving = entry.flight, entry.held, entry.serving(at)
-            told = error if held is None or serving is not None else expired(held, error)
-            entry.fail(told, at)
+            entry.fail(error, at)
             entry.fingerprint, entry.flight = fingerprint, None
         until = "nothing is served" if held is None or serving is None else f"served until {held.window.not_after}"
         _LOG.warning("no newer collateral for %s, %s: %s", wanted, until, error.as_dict())
         assert flight is not None
         if serving is None:
-            flight.crash(told)
+            flight.crash(entry.told(error))
         else:
             flight.land(serving)
 

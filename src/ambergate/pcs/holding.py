@@ -141,15 +141,16 @@ class Flight:
         """What came of it.
 
         Raises:
-            AmberError: as it crashed; a copy, since each thread adds its own traceback.
+            AmberError: as it crashed.
             TimedOut: it takes longer than `patience` seconds.
         """
         if not self._done.wait(patience):
             raise TimedOut(
                 "the collateral did not come in time", seen=f"{patience:g} s", hint="is the collateral service slow?"
             )
-        if self._value is None:
+        if self._error is not None:
             raise again(self._error)
+        assert self._value is not None
         return self._value
 
 
@@ -191,7 +192,13 @@ class Entry:
 
     def resting(self, at: datetime, policy: CachePolicy) -> AmberError | None:
         """The failure that is told again instead of asking again."""
-        return again(self.failure) if self._within(at, policy.failure_hold, policy.failure_hold_cap) else None
+        if self.failure is None or not self._within(at, policy.failure_hold, policy.failure_hold_cap):
+            return None
+        return self.told(self.failure)
+
+    def told(self, failure: AmberError) -> AmberError:
+        """The failure as callers get it who cannot be served: a copy, and what they would have been served before."""
+        return again(failure) if self.held is None else expired(self.held, failure)
 
     def _within(self, at: datetime, pause: timedelta, cap: timedelta) -> bool:
         if self.failed_at is None:
@@ -199,9 +206,8 @@ class Entry:
         return timedelta(0) <= at - self.failed_at < min(pause * (1 << min(self.failures - 1, _DOUBLINGS)), cap)
 
 
-def again(error: AmberError | None) -> AmberError:
-    """A copy to raise."""
-    assert error is not None
+def again(error: AmberError) -> AmberError:
+    """A copy to raise: each thread adds its own traceback."""
     return copy.copy(error)
 
 
