@@ -9,45 +9,23 @@ from __future__ import annotations
 import enum
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 from ambergate.core.collateral.tcb_info import TcbStatus
 from ambergate.core.errors import NotGenuine
 from ambergate.core.verify.evaluation import evaluate_tcb
+from ambergate.core.verify.gaps import BETTER_FIRST, Statements, best_of, improvements, read_labels
 from ambergate.core.verify.tcb import PlatformTcb
 from ambergate.core.verify.trail import Trail
+from ambergate.core.verify.verdict import TcbVerdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from ambergate.core.collateral.qe_identity import QeLevel
-    from ambergate.core.collateral.tcb_info import TcbInfo, TcbLevel, TdxModuleLevel
     from ambergate.core.measurements import Fmspc, PceId
     from ambergate.core.verify.endorsements import VerifiedCollateral
+    from ambergate.core.verify.gaps import Gap
     from ambergate.core.verify.verdict import VerifiedQuote
-
-    L = TypeVar("L", TcbLevel, TdxModuleLevel, QeLevel)
-
-# From best to worst: what lacks nothing, what software or settings make good, what a new launch makes good, what only
-# an update makes good, what is not taken at all.
-_SEVERITY: Final = {
-    status: place
-    for place, status in enumerate(
-        (
-            TcbStatus.UP_TO_DATE,
-            TcbStatus.SW_HARDENING_NEEDED,
-            TcbStatus.CONFIGURATION_NEEDED,
-            TcbStatus.CONFIGURATION_AND_SW_HARDENING_NEEDED,
-            TcbStatus.TD_RELAUNCH_ADVISED,
-            TcbStatus.TD_RELAUNCH_ADVISED_CONFIGURATION_NEEDED,
-            TcbStatus.OUT_OF_DATE,
-            TcbStatus.OUT_OF_DATE_CONFIGURATION_NEEDED,
-            TcbStatus.REVOKED,
-        )
-    )
-}
-_REFUSED: Final = len(_SEVERITY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,21 +76,7 @@ class Outlook:
     @property
     def severity(self) -> int:
         """A number that is the higher, the worse the word is."""
-        return _REFUSED if self.status is None else _SEVERITY[self.status]
-
-
-@dataclass(frozen=True, slots=True)
-class Behind:
-    """One security version that is too low for the best status that a set has to give."""
-
-    what: str
-    have: int
-    need: int
-
-    @property
-    def by(self) -> int:
-        """How many versions are missing."""
-        return self.need - self.have
+        return len(BETTER_FIRST) if self.status is None else BETTER_FIRST.index(self.status)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +86,7 @@ class Forecast:
     standard: Outlook
     early: Outlook
     advisories_gained: tuple[str, ...]  # of the early set, and not of the standard one
-    behind: tuple[Behind, ...]  # under the early set; empty: no update of the platform makes the status better
+    behind: tuple[Gap, ...]  # what to raise for the best status that the early set has; empty: it is reached, or none
 
     @property
     def change(self) -> Change:
@@ -152,28 +116,33 @@ def forecast(tcb: PlatformTcb, standard: VerifiedCollateral, early: VerifiedColl
     if families != {(tee, standard.tcb_info.fmspc)}:
         msg = f"one family of {tee} is needed, not {families}"
         raise ValueError(msg)
-    now, then = _outlook(tcb, standard), _outlook(tcb, early)
+    now, then = _verdict(tcb, standard), _verdict(tcb, early)
+    today, later = _outlook(now, standard), _outlook(then, early)
     return Forecast(
-        standard=now,
-        early=then,
-        advisories_gained=tuple(each for each in then.advisory_ids if each not in now.advisory_ids),
-        behind=tuple(_behind(tcb, early)),
+        standard=today,
+        early=later,
+        advisories_gained=tuple(each for each in later.advisory_ids if each not in today.advisory_ids),
+        behind=_behind(tcb, then, early),
     )
 
 
-def _outlook(tcb: PlatformTcb, statements: VerifiedCollateral) -> Outlook:
-    number = statements.tcb_info.evaluation_data_number
+def _verdict(tcb: PlatformTcb, statements: VerifiedCollateral) -> TcbVerdict | NotGenuine:
     try:
-        verdict = evaluate_tcb(Trail(), tcb, statements.tcb_info, statements.qe_identity)
+        return evaluate_tcb(Trail(), tcb, statements.tcb_info, statements.qe_identity)
     except NotGenuine as exc:
-        reason = exc.message if exc.seen is None else f"{exc.message}: {exc.seen}"
+        return exc
+
+
+def _outlook(verdict: TcbVerdict | NotGenuine, statements: VerifiedCollateral) -> Outlook:
+    number = statements.tcb_info.evaluation_data_number
+    if isinstance(verdict, NotGenuine):
         return Outlook(
             status=None,
             date=None,
             advisory_ids=(),
             evaluation_data_number=number,
-            refused_at=exc.step,
-            reason=reason,
+            refused_at=verdict.step,
+            reason=": ".join(filter(None, (verdict.message, verdict.seen))),
         )
     return Outlook(
         status=verdict.status,
@@ -185,34 +154,19 @@ def _outlook(tcb: PlatformTcb, statements: VerifiedCollateral) -> Outlook:
     )
 
 
-def _behind(tcb: PlatformTcb, statements: VerifiedCollateral) -> Iterator[Behind]:
-    """What must be raised for the best status of a set: each version that is below its least demanding best level."""
-    for what, have, need in _compared(tcb, statements):
-        if have < need:
-            yield Behind(what, have, need)
-
-
-def _compared(tcb: PlatformTcb, statements: VerifiedCollateral) -> Iterator[tuple[str, int, int]]:
-    info = statements.tcb_info
-    best = _best(info.levels)
-    for number, (have, need) in enumerate(zip(tcb.components, best.components, strict=True), start=1):
-        yield f"SGX component {number}", have, need
-    yield "PCE", tcb.pce_svn, best.pce_svn
-    if tcb.tee_tcb_svn is not None:
-        yield from _compared_td(tcb.tee_tcb_svn, info, best)
-    yield "quoting enclave", tcb.qe_isv_svn, _best(statements.qe_identity.levels).isv_svn
-
-
-def _compared_td(svn: bytes, info: TcbInfo, best: TcbLevel) -> Iterator[tuple[str, int, int]]:
-    """Components 1 and 2 are the module's own versions, when it has levels of its own (see `tdx.tdx_levels`)."""
-    module = info.module_of_version(svn[1])
-    if module is not None and module.levels:
-        yield "TDX module", svn[0], _best(module.levels).isv_svn
-    first = 2 if svn[1] > 0 else 0
-    for place in range(first, len(svn)):
-        yield f"TDX component {place + 1}", svn[place], best.tdx_components[place]
-
-
-def _best(levels: Sequence[L]) -> L:
-    """The best status that there is, and of the levels that have it the last: levels descend."""
-    return min(reversed(levels), key=lambda level: _SEVERITY[level.status])
+def _behind(tcb: PlatformTcb, verdict: TcbVerdict | NotGenuine, statements: VerifiedCollateral) -> tuple[Gap, ...]:
+    info, identity = statements.tcb_info, statements.qe_identity
+    if isinstance(verdict, NotGenuine):
+        # Whatever is not refused is better than this: the search begins at the lowest level, as if that was matched.
+        verdict = TcbVerdict(
+            status=TcbStatus.REVOKED,
+            date=info.levels[-1].date,
+            advisory_ids=(),
+            evaluation_data_number=info.evaluation_data_number,
+            level=info.levels[-1],
+            qe_level=identity.levels[-1],
+            module_level=None,
+        )
+    labels = read_labels(statements.collateral.tcb_info)
+    best = best_of(improvements(tcb, verdict, Statements(info=info, identity=identity, labels=labels)))
+    return () if best is None else best.raises
