@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from datetime import timedelta
 
 import pytest
 
@@ -20,6 +21,7 @@ def test_nothing_said_is_the_strict_default() -> None:
     policy = load()
     assert policy == AppraisalPolicy()
     assert (policy.tcb_statuses, policy.dangerously_allow_debug) == (ACCEPTED, False)
+    assert policy.collateral_grace == timedelta(0), "nothing that has expired is taken"
 
 
 def test_everything_said() -> None:
@@ -30,6 +32,8 @@ def test_everything_said() -> None:
         mr_signer=["0c" * 32],
         isv_prod_id=[0, 65535],
         minimum_isv_svn=7,
+        minimum_tcb_evaluation_data_number=19,
+        collateral_grace_hours=36,
     )
     assert policy == AppraisalPolicy(
         tcb_statuses=frozenset({TcbStatus.UP_TO_DATE, TcbStatus.OUT_OF_DATE}),
@@ -38,12 +42,29 @@ def test_everything_said() -> None:
         mr_signer=frozenset({MrSigner(b"\x0c" * 32)}),
         isv_prod_id=frozenset({0, 65535}),
         minimum_isv_svn=7,
+        minimum_tcb_evaluation_data_number=19,
+        collateral_grace=timedelta(hours=36),
     )
+
+
+@pytest.mark.parametrize("grace", [timedelta(seconds=-1), timedelta(days=30, microseconds=1), timedelta.max])
+def test_grace_is_bounded_wherever_it_comes_from(grace: timedelta) -> None:
+    with pytest.raises(MalformedPolicy, match="collateral_grace"):
+        AppraisalPolicy(collateral_grace=grace)
+
+
+def test_the_longest_grace() -> None:
+    assert load(collateral_grace_hours=720) == AppraisalPolicy(collateral_grace=timedelta(days=30))
 
 
 @pytest.mark.parametrize(
     ("name", "near"),
-    [("mrenclave", "mr_enclave"), ("tcb_status", "tcb_statuses"), ("allow_debug", "dangerously_allow_debug")],
+    [
+        ("collateral_grace", "collateral_grace_hours"),
+        ("mrenclave", "mr_enclave"),
+        ("tcb_status", "tcb_statuses"),
+        ("allow_debug", "dangerously_allow_debug"),
+    ],
 )
 def test_an_unknown_member_is_named_with_the_nearest_known_one(name: str, near: str) -> None:
     with pytest.raises(MalformedPolicy) as caught:
@@ -68,6 +89,8 @@ WRONG: dict[str, list[object]] = {
     "mr_signer": [[], "0a" * 32, ["0a" * 31], [10**63], {"a": 1}],
     "isv_prod_id": [[], 1, [-1], [65536], [True], ["1"], [1.0], [[1]]],
     "minimum_isv_svn": [-1, 65536, True, "1", 1.0, [1], None],
+    "minimum_tcb_evaluation_data_number": [-1, 2**32, True, "1", 1.0, [1], None],
+    "collateral_grace_hours": [-1, 721, True, "1", 1.5, [1], None],
 }
 
 
@@ -88,4 +111,5 @@ def test_revoked_cannot_be_listed() -> None:
 
 
 def test_every_field_has_a_reader_that_can_refuse() -> None:
-    assert set(WRONG) == {field.name for field in fields(AppraisalPolicy)}
+    members = {field.name for field in fields(AppraisalPolicy)} - {"collateral_grace"}
+    assert set(WRONG) == members | {"collateral_grace_hours"}

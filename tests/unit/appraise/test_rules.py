@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.unit.token.judged import ALL, ENCLAVE, Laboratory
+from tests.unit.token.judged import ALL, ENCLAVE, WHEN, Laboratory
 
 from ambergate.core.appraise import rules
 from ambergate.core.appraise.appraisal import appraise
@@ -27,6 +27,7 @@ from ambergate.core.measurements import (
     TeeTcbSvn,
 )
 from ambergate.core.quote import TdReport
+from ambergate.core.verify import TrustAnchor, Verifier
 
 if TYPE_CHECKING:
     from ambergate.core.verify.verdict import VerifiedQuote
@@ -128,6 +129,24 @@ def test_an_older_version_is_refused(laboratory: Laboratory) -> None:
     appraise(older, AppraisalPolicy(minimum_isv_svn=4))
 
 
+@pytest.mark.parametrize(("of_info", "of_qe", "lowest"), [(17, 17, 17), (19, 17, 17), (17, 19, 17), (19, 18, 18)])
+def test_neither_statement_may_be_of_an_earlier_tcb_recovery(
+    laboratory: Laboratory, of_info: int, of_qe: int, lowest: int
+) -> None:
+    published = laboratory.platform.publication(at=WHEN)
+    collateral = replace(
+        published,
+        tcb_info=replace(published.tcb_info, evaluation_data_number=of_info),
+        qe_identity=replace(published.qe_identity, evaluation_data_number=of_qe),
+    ).collateral()
+    anchor = TrustAnchor.from_pem(laboratory.platform.root_pem)
+    verified = Verifier(anchor=anchor).verify(laboratory.platform.quote(ENCLAVE, bytes(64)), collateral, at=WHEN)
+    appraise(verified, AppraisalPolicy(minimum_tcb_evaluation_data_number=lowest))
+    told = refusals(verified, AppraisalPolicy(minimum_tcb_evaluation_data_number=lowest + 1))
+    seen = f"TCB info {of_info}, QE identity {of_qe}"
+    assert told == {"tcb_evaluation_data_number": (seen, f">= {lowest + 1}")}
+
+
 def test_every_mismatch_is_told(laboratory: Laboratory) -> None:
     verified = laboratory.appraisal(status=TcbStatus.OUT_OF_DATE, debug=True).verified
     verified = replace(verified, quote=replace(verified.quote, body=replace(verified.enclave, isv_svn=1)))
@@ -136,6 +155,7 @@ def test_every_mismatch_is_told(laboratory: Laboratory) -> None:
         mr_signer=frozenset({OTHER[1]}),
         isv_prod_id=frozenset({1, 2}),
         minimum_isv_svn=2,
+        minimum_tcb_evaluation_data_number=18,
     )
     told = refusals(verified, policy)
     of_tdx = {"sept_ve_disable", "mr_service_td"}

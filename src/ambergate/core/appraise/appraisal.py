@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ambergate.core.appraise.grace import collateral_grace, holds_until
 from ambergate.core.appraise.rules import RULES
 from ambergate.core.errors import NotWelcome
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ambergate.core.appraise.policy import AppraisalPolicy
     from ambergate.core.verify.verdict import VerifiedQuote
 
@@ -20,16 +23,36 @@ class Appraisal:
     verified: VerifiedQuote
     policy: AppraisalPolicy
 
+    @property
+    def holds_until(self) -> datetime:
+        """The last instant at which the policy would still take this verdict: no token may outlive it.
 
-def appraise(verified: VerifiedQuote, policy: AppraisalPolicy) -> Appraisal:
+        The end of the verdict's window, or what the policy's grace makes of it.
+        """
+        return holds_until(self.verified, self.policy)
+
+
+def appraise(verified: VerifiedQuote, policy: AppraisalPolicy, *, at: datetime | None = None) -> Appraisal:
     """Judge a proven quote by a policy. All rules run; all mismatches are told.
+
+    Args:
+        verified: what was proven.
+        policy: what is welcome.
+        at: the instant to judge at, aware; give it wherever it is not the very instant of the proof. When not given,
+            the verdict is judged as of `verified.at`, and says nothing of any later instant.
 
     Raises:
         NotWelcome: with every mismatch.
+        ValueError: `at` has no time zone.
     """
-    mismatches = [found for rule in RULES if (found := rule(verified, policy)) is not None]
+    when = verified.at if at is None else at
+    if when.tzinfo is None:
+        msg = "`at` must say its time zone"
+        raise ValueError(msg)
+    found = [rule(verified, policy) for rule in RULES]
+    mismatches = [each for each in (*found, collateral_grace(verified, policy, when)) if each is not None]
     if mismatches:
-        rules = ", ".join(found["rule"] for found in mismatches)
+        rules = ", ".join(each["rule"] for each in mismatches)
         hint = "the evidence is genuine; the policy of this service refuses it"
         raise NotWelcome(f"the appraisal policy refuses this enclave: {rules}", mismatches=mismatches, hint=hint)
     return Appraisal(verified=verified, policy=policy)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from ambergate.core.appraise.grace import MAX_GRACE, NONE
 from ambergate.core.collateral.tcb_info import TcbStatus
 from ambergate.core.errors import MalformedPolicy
 from ambergate.core.measurements import MrEnclave, MrSigner
@@ -29,9 +31,14 @@ ACCEPTED: Final = frozenset(
 class AppraisalPolicy:
     """Which genuine evidence gets a token.
 
-    `tcb_statuses`, debug and, for TDs, SEPT_VE_DISABLE and MRSERVICETD always hold. The other fields restrict whom the
-    service serves at all; None: anybody, since who may have what is decided by relying parties and by release policies,
-    on the token.
+    `tcb_statuses`, debug and, for TDs, SEPT_VE_DISABLE and MRSERVICETD always hold. `collateral_grace` is for how long
+    after their end Intel's statements still count (`core/appraise/grace.py`): whoever grants any gives up, for so long,
+    to see a TCB recovery or a revocation that was published meanwhile. The other fields restrict whom the service
+    serves at all; None: anybody, since who may have what is decided by relying parties and by release policies, on the
+    token.
+
+    Raises:
+        MalformedPolicy: a grace below zero or above 30 days.
     """
 
     tcb_statuses: frozenset[TcbStatus] = ACCEPTED
@@ -42,6 +49,15 @@ class AppraisalPolicy:
     mr_signer: frozenset[MrSigner] | None = None
     isv_prod_id: frozenset[int] | None = None
     minimum_isv_svn: int | None = None
+    minimum_tcb_evaluation_data_number: int | None = None  # of TCB info and of QE identity
+    collateral_grace: timedelta = NONE  # in files `collateral_grace_hours`
+
+    def __post_init__(self) -> None:
+        """Bound the grace."""
+        if not NONE <= self.collateral_grace <= MAX_GRACE:
+            raise MalformedPolicy(
+                "collateral_grace is out of range", seen=self.collateral_grace, wanted=f"0 to {MAX_GRACE.days} days"
+            )
 
     @classmethod
     def from_mapping(cls, table: Mapping[str, object]) -> Self:
@@ -50,14 +66,19 @@ class AppraisalPolicy:
         Raises:
             MalformedPolicy: an unknown member (the nearest known one is named), another type, or an empty list.
         """
-        known = {field.name for field in fields(cls)}
+        known = {_MEMBERS.get(field.name, field.name) for field in fields(cls)}
         for name in table:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f"did you mean {near[0]}?" if near else None
                 raise MalformedPolicy("the policy has an unknown member", seen=name, wanted=sorted(known), hint=hint)
         members: dict[str, Any] = {name: _READERS[name](name, value) for name, value in table.items()}
-        return cls(**members)
+        return cls(**{_FIELDS.get(name, name): value for name, value in members.items()})
+
+
+# Fields that another name stands for in files, which says the unit.
+_MEMBERS: Final = {"collateral_grace": "collateral_grace_hours"}
+_FIELDS: Final = {member: field for field, member in _MEMBERS.items()}
 
 
 def _list(name: str, value: object) -> list[object]:
@@ -85,10 +106,18 @@ def _measurements(kind: type[MrEnclave | MrSigner], name: str, value: object) ->
         raise MalformedPolicy(f"{name} has no measurement", seen=str(exc), wanted="64 hex digits") from exc
 
 
-def _uint16(name: str, value: object) -> int:
-    if type(value) is not int or not 0 <= value <= 0xFFFF:
-        raise MalformedPolicy(f"{name} is no 16-bit number", seen=repr(value)[:64], wanted="0 to 65535")
+def _number(name: str, value: object, limit: int) -> int:
+    if type(value) is not int or not 0 <= value <= limit:
+        raise MalformedPolicy(f"{name} is no number in range", seen=repr(value)[:64], wanted=f"0 to {limit}")
     return value
+
+
+def _uint16(name: str, value: object) -> int:
+    return _number(name, value, 0xFFFF)
+
+
+def _hours(name: str, value: object) -> timedelta:
+    return timedelta(hours=_number(name, value, MAX_GRACE // timedelta(hours=1)))
 
 
 def _boolean(name: str, value: object) -> bool:
@@ -106,4 +135,6 @@ _READERS: Final = {
     "mr_signer": lambda name, value: _measurements(MrSigner, name, value),
     "isv_prod_id": lambda name, value: frozenset(_uint16(name, item) for item in _list(name, value)),
     "minimum_isv_svn": _uint16,
+    "minimum_tcb_evaluation_data_number": lambda name, value: _number(name, value, 0xFFFFFFFF),
+    "collateral_grace_hours": _hours,
 }

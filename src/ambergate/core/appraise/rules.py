@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from ambergate.core.collateral import qe_identity
 from ambergate.core.quote.report import EnclaveReport
 
 if TYPE_CHECKING:
@@ -78,6 +79,20 @@ def isv_svn(verified: VerifiedQuote, policy: AppraisalPolicy, /) -> Mismatch | N
     return _unless(seen is not None and seen >= minimum, "isv_svn", seen, f">= {minimum}")
 
 
+def tcb_evaluation_data_number(verified: VerifiedQuote, policy: AppraisalPolicy, /) -> Mismatch | None:
+    """TCB info and QE identity are not of an earlier TCB recovery than the policy's minimum, if it has one.
+
+    Each has a number of its own, and the two need not match: an old one of either would hide what a newer one says.
+    """
+    minimum = policy.minimum_tcb_evaluation_data_number
+    if minimum is None:
+        return None
+    of_info = verified.tcb_evaluation_data_number
+    of_qe = qe_identity.read_qe_identity(verified.collateral.qe_identity).evaluation_data_number
+    seen = f"TCB info {of_info}, QE identity {of_qe}"
+    return _unless(min(of_info, of_qe) >= minimum, "tcb_evaluation_data_number", seen, f">= {minimum}")
+
+
 def sept_ve_disable(verified: VerifiedQuote, policy: AppraisalPolicy, /) -> Mismatch | None:
     """The host cannot make a TD handle #VE for pages that it takes away, or the policy says that it may."""
     report = verified.report
@@ -100,6 +115,7 @@ RULES: Final[tuple[Rule, ...]] = (
     mr_signer,
     isv_prod_id,
     isv_svn,
+    tcb_evaluation_data_number,
     sept_ve_disable,
     mr_service_td,
 )
