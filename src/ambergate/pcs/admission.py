@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 
-from ambergate.core.collateral.certificates import FOREIGN_ERRORS
 from ambergate.core.collateral.crl import read_crl
 from ambergate.core.errors import MalformedCollateral, NotGenuine, Unavailable
 from ambergate.core.verify.endorsements import VerifiedCollateral, verify_collateral
@@ -76,7 +75,7 @@ def marks_of(verified: VerifiedCollateral) -> Marks:
     """How new each document is.
 
     Raises:
-        MalformedCollateral: a CRL's number is not one.
+        MalformedCollateral: a CRL's number is negative, or longer than 20 octets.
     """
     info, identity = verified.tcb_info, verified.qe_identity
     return {
@@ -109,11 +108,8 @@ def _told(mark: tuple[int, datetime]) -> str:
 
 
 def _crl_mark(text: str) -> tuple[int, datetime]:
-    crl = read_crl(text)
-    try:
-        number = x509.load_der_x509_crl(crl.der).extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-    except FOREIGN_ERRORS as exc:
-        raise MalformedCollateral("a CRL's number does not parse", seen=str(exc) or type(exc).__name__) from exc
+    crl = read_crl(text)  # has seen to it that there is a number, and that it parses
+    number = x509.load_der_x509_crl(crl.der).extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
     if not 0 <= number <= MAX_CRL_NUMBER:
         raise MalformedCollateral("a CRL's number is out of range", seen=number, wanted="at most 20 octets")
     return number, crl.this_update

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -9,16 +10,22 @@ import ssl
 import subprocess
 import sys
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from tests.unit.pcs.site import CA, PLATFORM, answers, site
 from tests.unit.simulator.stream import stream
 
+from ambergate.cli.attestation import open_roots
+from ambergate.services.attestation.config import load
 from ambergate.services.web.selfsigned import make_server_certificate
 from ambergate.services.web.server import bound_socket
+from ambergate.simulator.cpu import EnclaveIdentity
 from ambergate.simulator.platform import SimulatedPlatform
+from ambergate.stores.collateral import CollateralStore
+from ambergate.stores.engine import open_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,6 +128,53 @@ def test_it_warns_of_an_open_door(folder: Path) -> None:
         assert "without an API key" in told(running, folder, end="API key\n")
         running.send_signal(signal.SIGTERM)
         assert running.wait(30) == 0
+
+
+def attest(folder: Path, port: int, quote: bytes) -> httpx.Response:
+    context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+    with httpx.Client(verify=context, trust_env=False) as client:
+        body = {"quote": base64.b64encode(quote).decode()}
+        return client.post(f"https://127.0.0.1:{port}/appraisal/v1/attest", json=body)
+
+
+def test_collateral_of_ours_that_has_failed_is_our_fault_and_a_refreshed_file_is_seen_at_once(folder: Path) -> None:
+    now = datetime.now(UTC)
+    platform = SimulatedPlatform.create(at=now - timedelta(days=60), random=stream("serve"))
+    (folder / "root.pem").write_text(platform.root_pem)
+    with (folder / "attestation.toml").open("a") as file:
+        file.write("[tokens]\ninsecure_allow_anonymous = true\n")
+    quote = platform.quote(EnclaveIdentity.of_program([b"an application"]), bytes(64))
+    with process(folder, "--json") as running:
+        port = json.loads(told(running, folder, end="\n}\n"))["listening"]["port"]
+        nothing = attest(folder, port, quote)
+        assert (nothing.status_code, nothing.json()["code"]) == (503, "unavailable")
+        platform.save_collateral(folder, at=now - timedelta(days=31))
+        stale = attest(folder, port, quote)
+        assert (stale.status_code, stale.json()["code"]) == (503, "collateral-not-valid-now")
+        assert set(stale.json()) == {"error", "code"}, "where it is stays in the log"
+        platform.save_collateral(folder, at=now)
+        fresh = attest(folder, port, quote)
+        assert fresh.status_code == 200, fresh.text
+    assert str(folder / "collateral") in (folder / "log").read_text()
+
+
+def test_sources_are_asked_in_order_over_tls_with_roots_of_their_own(tmp_path: Path) -> None:
+    published = PLATFORM.collateral(at=datetime.now(UTC))
+    (tmp_path / "root.pem").write_text(PLATFORM.root_pem)
+    CA.cert_pem.write_to_path(str(tmp_path / "pccs.pem"))
+    places = 'collateral = ["collateral", "{url}"]\ncollateral_cacerts = "pccs.pem"\nupdate = "early"\n'
+    with site(answers(published)) as running:
+        text = CONFIG.format(port=0).replace('collateral = "collateral"\n', places.format(url=running.url))
+        (tmp_path / "attestation.toml").write_text(text)
+        config = load(tmp_path / "attestation.toml")
+        engine = open_database(tmp_path / "a.sqlite")
+        for _ in range(2):  # a restart asks nobody
+            with open_roots(config, CollateralStore(engine)) as (root,):
+                got = root.collateral.collateral(fmspc=PLATFORM.fmspc, ca=PLATFORM.ca, tee="SGX")
+                assert (got, root.simulated) == (published, True)
+        engine.dispose()
+        assert len(running.asked) == 4
+        assert running.asked[0].endswith("update=early")
 
 
 def test_keys_are_made_once_and_kept_private(folder: Path) -> None:

@@ -217,6 +217,13 @@ POISON = {
 }
 
 
+@pytest.mark.parametrize("which", ["pck_crl", "root_crl"])
+def test_a_crls_number_has_at_most_20_octets(which: str) -> None:
+    numbered = replace(PUBLISHED, **{which: replace(getattr(PUBLISHED, which), number=1 << 160)})
+    with cache(Shelf(numbered.collateral()), Clock()) as kept, pytest.raises(MalformedCollateral, match="out of range"):
+        get(kept)
+
+
 @pytest.mark.parametrize("what", POISON)
 def test_nothing_enters_that_is_not_what_was_asked_for(what: str) -> None:
     bad, code = POISON[what]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -32,6 +35,7 @@ from ambergate.pcs.addresses import INTEL_PCS, INTEL_ROOT_CRL, Addresses
 from ambergate.pcs.fetcher import Wanted
 from ambergate.pcs.online import OnlineCollateral
 from ambergate.pcs.refusals import UNKNOWN, WITHDRAWN
+from ambergate.pcs.shared import Shared
 from ambergate.pcs.transport import MAX_CHAIN_HEADER, MAX_RESPONSE, NOT_TRUSTED, Deadline, Https, tls_context
 
 if TYPE_CHECKING:
@@ -252,6 +256,49 @@ def test_silence_is_timed_out(pccs: Site) -> None:
         source.collateral(fmspc=PLATFORM.fmspc, ca=PLATFORM.ca, tee="SGX")
     assert pccs.count(TCB) == 4
     assert TCB in (caught.value.seen or "")
+
+
+def test_a_reply_in_many_pieces_is_bounded_as_a_whole(pccs: Site) -> None:
+    pccs.table[TCB] = Answer(body=b" " * MAX_RESPONSE, headers=pccs.table[TCB].headers)
+    seconds = itertools.count()  # each look at the clock is a second later: no piece is late, all together are
+    with (
+        OnlineCollateral(pccs.url, verify=trust(), clock=lambda: float(next(seconds))) as source,
+        pytest.raises(TimedOut),
+    ):
+        source.collateral(fmspc=PLATFORM.fmspc, ca=PLATFORM.ca, tee="SGX")
+    assert pccs.count(TCB) == 1
+
+
+def test_who_shares_a_fetch_waits_no_longer_than_the_deadline() -> None:
+    shared: Shared[str] = Shared(Clock().seconds)
+    deadline = Deadline(0.05, Clock().seconds)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow() -> str:
+        begun.set()
+        assert go_on.wait(30)
+        return "fetched"
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(shared.get, "a", slow, deadline)
+        assert begun.wait(30)
+        with pytest.raises(TimeoutError):
+            shared.get("a", slow, deadline)
+        go_on.set()
+        assert first.result(30) == "fetched"
+    assert shared.get("a", slow, deadline) == "fetched"
+
+
+def test_a_failure_is_not_shared() -> None:
+    shared: Shared[str] = Shared(Clock().seconds)
+    deadline = Deadline(1, Clock().seconds)
+
+    def fails() -> str:
+        raise Unavailable("away")
+
+    with pytest.raises(Unavailable):
+        shared.get("a", fails, deadline)
+    assert shared.get("a", lambda: "fetched", deadline) == "fetched"
 
 
 def test_nothing_listens() -> None:
