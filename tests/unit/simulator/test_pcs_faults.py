@@ -40,7 +40,7 @@ ISSUERS = [(PCK_CRL, PKI.pck_ca), (ROOT_CRL, PKI.root)]
 TARGETS = {Document.TCB: TCB, Document.IDENTITY: IDENTITY, Document.PCK_CRL: PCK_CRL, Document.ROOT_CRL: ROOT_CRL}
 
 
-@pytest.mark.parametrize("status", [404, 410, 429, 461, 462, 500, 502, 503])
+@pytest.mark.parametrize("status", [404, 410, 429, 460, 461, 462, 500, 502, 503, 504])
 @pytest.mark.parametrize("target", [*TARGETS.values(), "/sgx/certification/v4/fmspcs", "/sgx/certification/v4/pckcert"])
 def test_statuses(status: int, target: str) -> None:
     with serving(f"http-{status}") as server:

@@ -214,11 +214,13 @@ _UNREADY: Final = (
     _status(404, Outcome.UNAVAILABLE, "There is no such document."),
     _status(410, Outcome.UNAVAILABLE, "The document is no longer served."),
     _status(429, Outcome.RETRIED, f"Too many requests: come back after {RETRY_AFTER} s.", Retry_After=str(RETRY_AFTER)),
+    _status(460, Outcome.UNAVAILABLE, "The PCCS has found its own data damaged."),
     _status(461, Outcome.UNAVAILABLE, "The platform is unknown to the PCCS."),
     _status(462, Outcome.UNAVAILABLE, "The PCCS has no certificates of the platform."),
     _status(500, Outcome.RETRIED, "The service has failed."),
     _status(502, Outcome.RETRIED, "The PCCS cannot reach Intel."),
     _status(503, Outcome.RETRIED, "The service is overloaded, and does not say for how long."),
+    _status(504, Outcome.RETRIED, "The service was not answered in time itself."),
 )
 
 _SENT: Final = (
