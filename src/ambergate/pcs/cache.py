@@ -125,7 +125,7 @@ class CachedCollateral:
             if flight is None:
                 flight = entry.flight = Flight()
         if mine:
-            self._fly(wanted, entry, fingerprint, changed=changed)
+            self._fly(wanted, entry, flight, fingerprint, changed=changed)
         return flight.result(self._policy.patience)
 
     def holdings(self) -> tuple[Holding, ...]:
@@ -148,28 +148,31 @@ class CachedCollateral:
         """Refresh in a thread of its own; when too many are under way, the next caller tries again."""
         if self._closed or len(self._refreshes) >= self._policy.refreshes:
             return
-        entry.flight = Flight()
+        flight = Flight()
 
         def refresh() -> None:
             try:
-                self._fly(wanted, entry, fingerprint, changed=False)
+                self._fly(wanted, entry, flight, fingerprint, changed=False)
             finally:
                 with self._lock:
                     self._refreshes.discard(thread)
 
         # A daemon: an upstream that does not answer must not keep the process from ending.
         thread = threading.Thread(target=refresh, name=f"collateral {wanted}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return  # the system has no thread for us now: as above
+        # It cannot end before this: it needs the lock for that, which is held.
         self._refreshes.add(thread)
-        thread.start()
+        entry.flight = flight
 
-    def _fly(self, wanted: Wanted, entry: Entry, fingerprint: object, *, changed: bool) -> None:
-        """Make the fetch that the entry's flight stands for, and land it."""
-        flight = entry.flight
-        assert flight is not None
+    def _fly(self, wanted: Wanted, entry: Entry, flight: Flight, fingerprint: object, *, changed: bool) -> None:
+        """Make the fetch that the flight stands for, and land it."""
         try:
             held = self._obtain(wanted, entry, changed=changed)
         except AmberError as exc:
-            self._failed(wanted, entry, fingerprint, exc)
+            self._failed(wanted, entry, fingerprint, exc)  # lands what still holds, or crashes
         except BaseException:
             cut = Unavailable("the fetch of collateral was cut short", seen=str(wanted))
             with self._lock:

@@ -211,8 +211,8 @@ def _read(response: http.client.HTTPResponse, url: str) -> Reply:
     headers: dict[str, str] = {}
     for name, value in response.getheaders():
         headers.setdefault(name.lower(), value)
-    encoding = headers.get("content-encoding", "identity").strip().lower()
-    if encoding != "identity":
+    encoding = headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
         raise MalformedCollateral(
             "a reply is compressed", seen=f"{encoding} from {url}", wanted="identity, as asked for"
         )

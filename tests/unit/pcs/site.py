@@ -38,7 +38,7 @@ class Answer:
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
-    announced: int | None = None  # Content-Length, when it is not the body's
+    announced: int | None = None  # Content-Length, when it is not the body's; below 0: none
 
 
 def der(text: str) -> bytes:
@@ -116,7 +116,8 @@ def site(table: dict[str, Answer]) -> Iterator[Site]:
             answer = running.answer(self.path)
             self.send_response_only(answer.status)
             announced = len(answer.body) if answer.announced is None else answer.announced
-            for name, value in {"Content-Length": str(announced), **answer.headers}.items():
+            length = {} if announced < 0 else {"Content-Length": str(announced)}
+            for name, value in {**length, **answer.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(answer.body)

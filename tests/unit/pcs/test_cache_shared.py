@@ -255,6 +255,21 @@ def test_close_waits_for_a_refresh_that_ends() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("collateral ")]
 
 
+def test_where_no_thread_is_to_be_had_what_is_held_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    shelf, clock = Shelf(published()), Clock()
+    with cache(shelf, clock) as kept:
+        first = get(kept)
+        clock.turn(hours=24)
+        with monkeypatch.context() as without:
+            without.setattr(threading.Thread, "start", start)
+            assert get(kept) is first
+        shelf.held = published(hours=24)
+        until(lambda: get(kept) == published(hours=24))
+
+
 def test_refreshes_are_few_at_a_time() -> None:
     shelf, clock = Shelf(published()), Clock()
     with cache(shelf, clock, policy=CachePolicy(refreshes=0)) as kept:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import itertools
 import ssl
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -35,7 +33,6 @@ from ambergate.pcs.addresses import INTEL_PCS, INTEL_ROOT_CRL, Addresses
 from ambergate.pcs.fetcher import Wanted
 from ambergate.pcs.online import OnlineCollateral
 from ambergate.pcs.refusals import UNKNOWN, WITHDRAWN
-from ambergate.pcs.shared import Shared
 from ambergate.pcs.transport import MAX_CHAIN_HEADER, MAX_RESPONSE, NOT_TRUSTED, Deadline, Https, tls_context
 
 if TYPE_CHECKING:
@@ -246,6 +243,14 @@ def test_a_reply_that_is_cut_short_is_asked_for_again(pccs: Site) -> None:
     assert pccs.count(TCB) == 2
 
 
+def test_a_connection_that_is_cut_is_not_the_end_of_a_reply(pccs: Site) -> None:
+    """Without a length, only TLS's own goodbye says that a reply is whole; this server closes without one."""
+    whole = pccs.table[TCB]
+    pccs.script[TCB] = [Answer(body=whole.body, headers=whole.headers, announced=-1)]
+    assert ask(pccs) == COLLATERAL
+    assert pccs.count(TCB) == 2
+
+
 def test_silence_is_timed_out(pccs: Site) -> None:
     pccs.gate.clear()
     clock = Clock()
@@ -267,38 +272,6 @@ def test_a_reply_in_many_pieces_is_bounded_as_a_whole(pccs: Site) -> None:
     ):
         source.collateral(fmspc=PLATFORM.fmspc, ca=PLATFORM.ca, tee="SGX")
     assert pccs.count(TCB) == 1
-
-
-def test_who_shares_a_fetch_waits_no_longer_than_the_deadline() -> None:
-    shared: Shared[str] = Shared(Clock().seconds)
-    deadline = Deadline(0.05, Clock().seconds)
-    begun, go_on = threading.Event(), threading.Event()
-
-    def slow() -> str:
-        begun.set()
-        assert go_on.wait(30)
-        return "fetched"
-
-    with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(shared.get, "a", slow, deadline)
-        assert begun.wait(30)
-        with pytest.raises(TimeoutError):
-            shared.get("a", slow, deadline)
-        go_on.set()
-        assert first.result(30) == "fetched"
-    assert shared.get("a", slow, deadline) == "fetched"
-
-
-def test_a_failure_is_not_shared() -> None:
-    shared: Shared[str] = Shared(Clock().seconds)
-    deadline = Deadline(1, Clock().seconds)
-
-    def fails() -> str:
-        raise Unavailable("away")
-
-    with pytest.raises(Unavailable):
-        shared.get("a", fails, deadline)
-    assert shared.get("a", lambda: "fetched", deadline) == "fetched"
 
 
 def test_nothing_listens() -> None:
