@@ -7,7 +7,7 @@ import json
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,7 +32,7 @@ from ambergate.simulator.pcs import Dialect, Shelf, SimulatedPcs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from http.client import HTTPResponse, HTTPSConnection
+    from http.client import HTTPSConnection
 
 PKI = PLATFORM.state.pki
 HARDWARE = PLATFORM.state.hardware
@@ -130,12 +130,23 @@ def test_the_numbers_listed_are_those_served(pcs: SimulatedPcs) -> None:
         ("/sgx/certification/v4/qae/identity", 404),
         ("/tdx/certification/v4/pckcrl?ca=platform", 404),
         ("/", 404),
+        ("?", 404),
     ],
 )
 def test_requests_are_read_strictly(pcs: SimulatedPcs, target: str, status: int) -> None:
     reply = get(pcs, target)
     assert (reply.status, reply.body) == (status, b"")
     assert ("Error-Code" in reply.headers, "Error-Message" in reply.headers) == (status == 400, status == 400)
+
+
+@pytest.mark.parametrize("line", [b"GET http://[ HTTP/1.1", b"GET ? HTTP/1.1", b"GET %00 HTTP/1.1"])
+def test_an_address_that_is_none_leads_nowhere(pcs: SimulatedPcs, line: bytes) -> None:
+    with contextlib.closing(connect(pcs)) as connection:
+        connection.connect()
+        connection.send(line + b"\r\nHost: pcs\r\n\r\n")
+        with contextlib.closing(HTTPResponse(connection.sock)) as response:
+            response.begin()
+            assert response.status == 404
 
 
 @pytest.mark.parametrize("ca", ["platform", "processor"])
@@ -270,9 +281,10 @@ def test_every_request_is_counted_by_its_path() -> None:
         with ThreadPoolExecutor(16) as pool:
             list(pool.map(lambda _: get(server, TCB), range(64)))
             get(server, "/nowhere?a=b")
+            get(server, "/nowhere/else")
         counted = server.requests
         counted.clear()  # a copy
-        assert server.requests == {"/sgx/certification/v4/tcb": 64, "/nowhere": 1}
+        assert server.requests == {"/sgx/certification/v4/tcb": 64, "elsewhere": 2}
 
 
 def test_one_connection_serves_many_requests() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from ambergate.core.measurements import Fmspc
 from ambergate.simulator.documents import EARLY, STANDARD, Edition
@@ -79,6 +79,11 @@ class Wanted:
     platforms: str = "all"  # of `fmspcs`
 
 
+def path_of(target: str) -> str:
+    """The address of a request without its parameters. Whatever a client sends has one."""
+    return target.partition("?")[0]
+
+
 def route_of(path: str) -> Route | None:
     """Where an address leads; None when nowhere."""
     if path == ROOT_CRL_PATH:
@@ -99,7 +104,7 @@ def parameters_of(target: str) -> dict[str, str]:
         Rejected: one is given twice, or there are too many.
     """
     try:
-        pairs = parse_qsl(urlsplit(target).query, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
+        pairs = parse_qsl(target.partition("?")[2], keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
     except ValueError as exc:
         raise Rejected("too many parameters") from exc
     given = dict(pairs)

@@ -11,12 +11,11 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from socketserver import TCPServer, ThreadingMixIn
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from ambergate.core.errors import SettingsError
 from ambergate.simulator.pcs.answers import Desk, Dialect
 from ambergate.simulator.pcs.faults import Armed, Fault, Manner, Misfortune
-from ambergate.simulator.pcs.request import route_of
+from ambergate.simulator.pcs.request import path_of, route_of
 from ambergate.simulator.pcs.tls import server_context
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from ambergate.simulator.pcs.shelf import Shelf
 
 LOOPBACK: Final = "127.0.0.1"
+ELSEWHERE: Final = "elsewhere"  # what requests that lead nowhere are counted as
 DRIP: Final = 0.5  # seconds between two bytes of a dripping body
 _IDLE: Final = 60.0  # seconds without a request, after which a connection is closed
 _BACKLOG: Final = 256  # connections that wait to be accepted
@@ -110,7 +110,7 @@ class SimulatedPcs:
 
     @property
     def requests(self) -> Counter[str]:
-        """How many requests have come, by path."""
+        """How many requests have come, by path; all that lead nowhere as one."""
         with self._lock:
             return self._counts.copy()
 
@@ -120,10 +120,10 @@ class SimulatedPcs:
 
     def answer(self, target: str) -> tuple[Answer, Fault | None]:
         """Count a request, and say what to answer it with and which fault it met."""
-        path = urlsplit(target).path
-        with self._lock:
-            self._counts[path] += 1
+        path = path_of(target)
         route = route_of(path)
+        with self._lock:
+            self._counts[ELSEWHERE if route is None else path] += 1
         fault = None if route is None else self.misfortune.meet(route.document)
         if fault is None:
             return self.desk.answer(route, target), None
