@@ -229,7 +229,7 @@ def _not_proven(verdict: VerifiedQuote) -> tuple[str, ...]:
 def _refusal(error: NotGenuine | MalformedEvidence) -> Refusal:
     step = error.step if isinstance(error, NotGenuine) else FORMAT_STEP
     checks = error.checks if isinstance(error, NotGenuine) else ()
-    held = tuple(record.id for record in checks if isinstance(record, CheckRecord) and record.ok)
+    held = tuple(record.id for record in checks if isinstance(record, CheckRecord) and record.id != step)
     known = BY_ID.get(step)
     order = list(BY_ID)
     return Refusal(

@@ -26,7 +26,9 @@ _NAMES: Final = {
 def tell(explanation: Explanation) -> str:
     """The whole of it."""
     kind = "Intel's root" if explanation.genuine_hardware else "a software platform's root, not Intel's"
-    lines = [f"A genuine {explanation.tee} quote at {_when(explanation.at)}, under {explanation.anchor} ({kind})."]
+    lines = _wrapped(
+        "", f"A genuine {explanation.tee} quote at {_when(explanation.at)}, under {explanation.anchor} ({kind})."
+    )
     lines += ["", "Who vouches for what"]
     for number, link in enumerate(explanation.path, start=1):
         lines += _wrapped(f"{number:3}. ", _link(link))
