@@ -13,7 +13,7 @@ import ambergate
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "apikey": ("apikey:group", "Create API keys of the attestation service."),
     "attestation": ("attestation:group", "The attestation service."),
-    "collateral": ("collateral:group", "Fetch, show, carry and compare Intel's statements about platforms."),
+    "collateral": ("collateral:group", "Fetch, show, carry and compare collateral."),
     "demo": ("demo:command", "Run the whole system on this machine and show the six steps."),
     "keybroker": ("keybroker:group", "The key broker."),
     "mount": ("mount:command", "Keep the /dev/amber files mounted in a directory."),
