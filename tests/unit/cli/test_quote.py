@@ -111,3 +111,36 @@ def test_show_says_what_is_claimed(files: Path) -> None:
     assert members["fmspc"] == PLATFORM.fmspc.hex()
     assert members["report"]["debug"] is False
     assert "not verified" in amber("quote", "show", files / "quote").output
+
+
+def test_an_explanation_for_people(files: Path) -> None:
+    plain, explained = verify(files).output, verify(files, "--explain").output
+    assert explained.startswith(plain)
+    for words in ("Who vouches for what", "How long it holds", "limited by nothing", "Not proven by any of this"):
+        assert words in explained
+        assert words not in plain
+
+
+def test_an_explanation_for_machines_is_there_when_it_was_asked_for(files: Path) -> None:
+    plain, explained = (json.loads(verify(files, "--json", *more).output) for more in ((), ("--explain",)))
+    explanation = explained.pop("explanation")
+    assert explained == plain
+    assert explanation["tcb"]["status"] == "UpToDate"
+    assert explanation["genuine_hardware"] is False
+
+
+def test_a_refusal_is_explained_too(files: Path) -> None:
+    result = verify(files, "--explain", anchor=False)
+    assert result.exit_code == 4
+    assert "would prove:" in result.output
+    explanation = json.loads(verify(files, "--explain", "--json", anchor=False).output)["explanation"]
+    assert explanation["step"] == "2.2.pck_chain_anchor"
+    (files / "quote").write_bytes(b"no quote")
+    assert json.loads(verify(files, "--explain", "--json").output)["explanation"]["step"] == "1.1.quote_format"
+
+
+def test_collateral_that_does_not_parse_explains_nothing(files: Path) -> None:
+    (files / "collateral.json").write_text("{}")
+    result = verify(files, "--explain", "--json")
+    assert result.exit_code == 4
+    assert "explanation" not in json.loads(result.output)

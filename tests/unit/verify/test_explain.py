@@ -179,6 +179,26 @@ def test_what_a_status_asks_for_besides_updates(name: str, words: list[str]) -> 
     assert all(advisory in need for need in needs for advisory in explanation.tcb.advisory_ids)
 
 
+def test_the_least_and_the_best_are_told_apart() -> None:
+    published = PLATFORM.publication(at=AT, status=OUT)
+    newest, own, *older = published.tcb_info.levels
+    between = replace(newest, status=TcbStatus.CONFIGURATION_NEEDED)
+    newest = replace(newest, components=(newest.components[0] + 1, newest.components[1] + 3, *newest.components[2:]))
+    levels = (newest, between, own, *older)
+    collateral = replace(published, tcb_info=replace(published.tcb_info, levels=levels)).collateral()
+    explanation = explain(verdict(RAW, collateral))
+    least, best = explanation.tcb.next_better, explanation.tcb.best
+    assert least is not None
+    assert best is not None
+    assert (least.status, steps_of(least.raises)) == (between.status, [("SGX component 1", 14, 15, 1)])
+    assert (best.status, steps_of(best.raises)) == (
+        UP,
+        [("SGX component 1", 14, 16, 2), ("SGX component 2", 14, 17, 3)],
+    )
+    assert "the least that gives a better status: ConfigurationNeeded" in explanation.text()
+    assert "the best within reach: UpToDate" in explanation.text()
+
+
 def relaunched(today: int) -> Explanation:
     """A TD launched under an old module, on a host that runs the module of this ISVSVN today."""
     module = replace(TDX_MODULE, tee_tcb_svn=module_svn(4), running=module_svn(today))

@@ -115,7 +115,7 @@ def raised(platform: PlatformTcb, by: Improvement) -> PlatformTcb:
 
 
 svns = st.integers(0, TOP)
-documented = st.sampled_from([UP, SW, CONF, CONF_SW, OUT, OUT_CONF])
+documented = st.sampled_from([UP, SW, CONF, CONF_SW, OUT, OUT_CONF, REVOKED])
 by_svn = st.dictionaries(svns, st.sampled_from([UP, OUT, REVOKED]), min_size=1)
 published = st.builds(
     statements,
@@ -172,6 +172,14 @@ def test_higher_levels_are_all_that_stand_above_and_their_gaps_are_what_lacks(
     )
     assert all(gap.behind == gap.need - gap.have > 0 for each in found for gap in each.gaps)
     assert all(each.gaps for each in found)
+
+
+def test_a_raise_to_what_is_revoked_is_no_advice() -> None:
+    by = statements([level((), 0, 0, OUT), level((1,), 0, 0, UP), level((2,), 0, 0, REVOKED)], {1: UP}, {1: UP})
+    platform = at(0, 0, 0, 0, 1, 1)
+    verdict = judged(platform, by)
+    assert verdict is not None
+    assert [(each.status, each.raises[0].need) for each in improvements(platform, verdict, by)] == [(UP, 1)]
 
 
 def test_only_the_nearest_levels_are_looked_at() -> None:
