@@ -65,7 +65,7 @@ def get(server: SimulatedPcs, target: str) -> Reply:
 
 def connect(server: SimulatedPcs, context: ssl.SSLContext | None = None) -> http.client.HTTPSConnection:
     trusting = context or server.client_context()
-    return http.client.HTTPSConnection(urlsplit(server.url).netloc, context=trusting, timeout=10)
+    return http.client.HTTPSConnection(urlsplit(server.url).netloc, context=trusting, timeout=60)
 
 
 def inner(body: bytes, name: str) -> tuple[bytes, bytes]:

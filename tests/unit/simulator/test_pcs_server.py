@@ -315,7 +315,7 @@ def test_leaving_cuts_the_connections_that_are_open(faults: tuple[str, ...]) -> 
         connection.request("GET", TCB)
         response = connection.getresponse()
         left = pool.submit(stack.pop_all().close)  # waits for every thread of the server
-        left.result(timeout=30)
+        left.result(timeout=60)
     with contextlib.closing(connection), pytest.raises((OSError, HTTPException)):
         _again(connection, response)
 
