@@ -1,4 +1,4 @@
-"""The attestation service remembers which kinds of platforms gave genuine evidence, welcome or not, and nothing more."""
+"""The attestation service remembers which kinds of platforms gave genuine evidence, welcome or not: no more."""
 
 from __future__ import annotations
 
