@@ -212,6 +212,14 @@ def test_a_td_is_welcome(laboratory: Laboratory) -> None:
             "debug",
             {"dangerously_allow_debug": True},
         ),
+        *(
+            (
+                {"td_attributes": TdAttributes(bytes((1 << bit, 0, 0, 0x10, 0, 0, 0, 0)))},
+                "debug",
+                {"dangerously_allow_debug": True},
+            )
+            for bit in range(1, 8)
+        ),
     ],
 )
 def test_what_a_td_is_refused_for_unless_the_policy_allows_it(

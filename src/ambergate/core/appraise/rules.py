@@ -32,9 +32,14 @@ def _any_of(values: object) -> str:
 
 
 def debug(verified: VerifiedQuote, policy: AppraisalPolicy, /) -> Mismatch | None:
-    """The enclave's memory is closed to its host, or the policy says in so many words that it need not be."""
-    fits = not verified.report.debug or policy.dangerously_allow_debug
-    return _unless(fits, "debug", verified.report.debug, "False")
+    """The enclave's memory is closed to its host, or the policy says in so many words that it need not be.
+
+    Of a TD every bit of the group TUD ("TD under debug", bits 0 to 7 of ATTRIBUTES) counts, those included that no
+    module defines yet: Intel TDX Module ABI Specification, "ATTRIBUTES".
+    """
+    report = verified.report
+    under_debug = report.debug if isinstance(report, EnclaveReport) else report.td_attributes.value[0] != 0
+    return _unless(not under_debug or policy.dangerously_allow_debug, "debug", under_debug, "False")
 
 
 def tcb_status(verified: VerifiedQuote, policy: AppraisalPolicy, /) -> Mismatch | None:
