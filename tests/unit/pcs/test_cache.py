@@ -12,11 +12,12 @@ from tests.unit.pcs.shelf import Shelf, cache, get, published, until
 from tests.unit.pcs.site import AT, FOUR, PLATFORM, Clock, answers, site, trust
 from tests.unit.simulator.stream import stream
 
+from ambergate.core.collateral.bundle import Collateral
 from ambergate.core.errors import MalformedCollateral, Unavailable
 from ambergate.core.measurements import Fmspc
 from ambergate.pcs.admission import NOT_GENUINE, NOT_NOW, OF_ANOTHER, ROLLED_BACK
 from ambergate.pcs.cache import CachedCollateral
-from ambergate.pcs.holding import EXPIRED, CachePolicy
+from ambergate.pcs.holding import EXPIRED, CachePolicy, ProcessMemory
 from ambergate.pcs.offline import DirectoryCollateral
 from ambergate.pcs.online import OnlineCollateral
 from ambergate.pcs.several import FirstOf
@@ -65,7 +66,8 @@ def test_a_refresh_that_brings_the_same_keeps_the_object() -> None:
     shelf, clock = Shelf(published()), Clock()
     with cache(shelf, clock) as kept:
         first = get(kept)
-        shelf.held = published()
+        shelf.held = Collateral.from_json(published().to_json())
+        assert shelf.held is not first
         clock.turn(hours=24)
         get(kept)
         until(lambda: kept.holdings()[0].accepted == clock.instant)
@@ -190,12 +192,15 @@ def test_no_document_goes_back(which: str) -> None:
 
 
 def test_one_line_is_not_compared_with_another() -> None:
-    shelf = Shelf(NUMBERED.collateral())
-    with cache(shelf, Clock(), line="early") as early:
+    shelf, memory = Shelf(NUMBERED.collateral()), ProcessMemory()
+    with cache(shelf, Clock(), store=memory, line="early") as early:
         get(early)
     shelf.held = published()
-    with cache(shelf, Clock()) as standard:
+    with cache(shelf, Clock(), store=memory) as standard:
         assert get(standard) == published()
+    with cache(shelf, Clock(), store=memory, line="early") as early, pytest.raises(Unavailable) as caught:
+        get(early)
+    assert caught.value.code == ROLLED_BACK
 
 
 FOREIGN = PLATFORM.publication(at=AT)
@@ -272,7 +277,8 @@ def test_what_was_used_longest_ago_makes_room_after_what_holds_nothing() -> None
             with pytest.raises(Unavailable):
                 kept.collateral(fmspc=Fmspc(bytes([number] * 6)), ca=PLATFORM.ca, tee="SGX")
         assert len(kept.holdings()) == 2
-        assert get(kept) is first, "questions about families that do not exist push nothing out"
+        assert get(kept) is first
+        assert shelf.asked == 11, "questions about families that do not exist push nothing out"
 
 
 def test_without_an_anchor_it_is_intels() -> None:
