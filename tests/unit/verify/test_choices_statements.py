@@ -50,7 +50,7 @@ def signed(tcb_info: str) -> Collateral:
 
 
 def test_a_td_is_compared_in_components_3_to_16_and_its_module_by_its_identity() -> None:
-    """ADR 0011. Of a module that has a version; Intel's web documentation, and several verifiers after it, compare all sixteen."""
+    """ADR 0011. If its module has a version; Intel's web documentation, and verifiers after it, compare all sixteen."""
     newest, *older = FOR_TDS.tcb_info.levels
 
     def asking(index: int) -> TcbInfo:

@@ -199,6 +199,20 @@ def test_the_least_and_the_best_are_told_apart() -> None:
     assert "the best within reach: UpToDate" in explanation.text()
 
 
+def test_the_rules_are_told_one_by_one() -> None:
+    rows = [" ".join(row.split()) for row in of_fault("qe-out-of-date-configuration").text().splitlines()]
+    assert "platform level ConfigurationNeeded → ConfigurationNeeded" in rows
+    assert "quoting enclave OutOfDate → becomes OutOfDateConfigurationNeeded" in rows
+    rows = [" ".join(row.split()) for row in of_fault("tcb-out-of-date").text().splitlines()]
+    assert "quoting enclave UpToDate → stays OutOfDate" in rows
+
+
+def test_settings_are_those_of_the_platforms_own_advisories() -> None:
+    (need,) = of_fault("qe-out-of-date-configuration").tcb.needs
+    assert "SIM-SA-00161" in need
+    assert "SIM-SA-10477" not in need, "the quoting enclave's asks for an update"
+
+
 def relaunched(today: int) -> Explanation:
     """A TD launched under an old module, on a host that runs the module of this ISVSVN today."""
     module = replace(TDX_MODULE, tee_tcb_svn=module_svn(4), running=module_svn(today))

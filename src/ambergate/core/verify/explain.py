@@ -190,7 +190,8 @@ def _merges(tcb: TcbVerdict) -> tuple[Merge, ...]:
 
 def _needs(verdict: VerifiedQuote) -> tuple[str, ...]:
     """What a status asks for that no newer version brings."""
-    status, advisories = verdict.tcb_status, ", ".join(verdict.advisory_ids) or "none is named"
+    # Those of the platform's level: a module's or quoting enclave's advisories ask for its update.
+    status, advisories = verdict.tcb_status, ", ".join(verdict.tcb.level.advisory_ids) or "none is named"
     found = []
     if status in RELAUNCH:
         found.append("launch the TD again: its TDX module was out of date at launch, and the host's is current today")

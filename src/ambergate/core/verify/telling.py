@@ -81,8 +81,11 @@ def _tcb(tcb: TcbExplanation) -> Iterator[str]:
     yield f"TCB status: {tcb.status.value} (level of {tcb.date.date().isoformat()}), stated by the anchor's holder"
     yield from _wrapped("  advisories: ", ", ".join(tcb.advisory_ids) or "none")
     yield f"  evaluation: TCB info {tcb.evaluation_data_number}, QE identity {tcb.qe_evaluation_data_number}"
+    before = None
     for merge in tcb.merges:
-        yield f"  {_NAMES[merge.rule]:16} {merge.found.value:34} → {merge.gives.value}"
+        verb = "" if before is None else "stays " if merge.gives is before else "becomes "
+        before = merge.gives
+        yield f"  {_NAMES[merge.rule]:16} {merge.found.value:34} → {verb}{merge.gives.value}"
     limits = " and ".join(_NAMES[part] for part in tcb.limited_by)
     yield f"  limited by {limits}" if limits else "  limited by nothing: every part is up to date"
     if tcb.not_covered:
