@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 TESTS := $(BIN)/pytest -n auto --dist worksteal
 PYTEST ?=
 
-.PHONY: help setup demo test check format lint types layers locked cover bench lock fmt clean
+.PHONY: help setup demo test check format lint types layers locked cover bench fuzz lock fmt clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ cover: $(READY)
 
 bench: $(READY) ## Measure against the peers and write build/bench.json
 	@$(BIN)/python -m bench
+
+fuzz: $(READY) ## Hold the verifier to dcap-qvl on 50,000 mutants, and flip every bit of two quotes
+	@$(BIN)/python -m fuzz
 
 lock: ## Resolve the dependencies anew (needs uv) and write uv.lock and requirements/dev.txt
 	@python3 scripts/lock.py
