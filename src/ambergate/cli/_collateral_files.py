@@ -130,7 +130,8 @@ def place(directory: Path, entries: Sequence[Entry], *, allow_rollback: bool) ->
 
     Args:
         directory: made when it is not there.
-        entries: proven; nothing is judged here but their age.
+        entries: proven; nothing is judged here but their age. What lies there counts as what it says, genuine or not:
+            only the user can tell whether it may go.
         allow_rollback: replace newer statements by older ones.
 
     Raises:

@@ -33,11 +33,6 @@ class Judged:
     verified: VerifiedCollateral | None
     error: NotGenuine | Malformed | None
 
-    @property
-    def collateral(self) -> Collateral | None:
-        """The statements, when there are any."""
-        return None if self.entry is None else self.entry.collateral
-
 
 def read_anchors(files: Sequence[Path]) -> tuple[TrustAnchor, ...]:
     """The roots in these PEM files; Intel's alone when there are none.

@@ -6,8 +6,10 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 from tests.integration.collateral.site import NOW, PLATFORM, SGX, TDX, Site, amber, contents, read, said
 
+from ambergate.cli.main import main
 from ambergate.core.collateral.archive import decode_archive
 from ambergate.core.collateral.tcb_info import read_tcb_info
 from ambergate.core.quote import parse_quote
@@ -39,6 +41,13 @@ def test_what_quotes_need_verifies_them(site: Site, pcs: SimulatedPcs) -> None:
         collateral = source.collateral(fmspc=PLATFORM.fmspc, ca="platform", tee=tee)
         quote = parse_quote((site.folder / name).read_bytes())
         verify_quote(quote, collateral, at=NOW, anchor=TrustAnchor.from_pem(PLATFORM.root_pem))
+
+
+def test_a_quote_on_standard_input(site: Site, pcs: SimulatedPcs) -> None:
+    tls = ("--tls-ca", site.folder / "tls.pem", "--out", site.folder / "fetched")
+    arguments = ["collateral", "fetch", "-", "--pccs", pcs.url, *map(str, tls), *site.anchor]
+    result = CliRunner().invoke(main, arguments, input=(site.folder / "quote").read_bytes())
+    assert (result.exit_code, set(contents(site.folder / "fetched"))) == (0, {f"{SGX}.json"})
 
 
 def test_a_family_by_name_from_either_api(site: Site, pcs: SimulatedPcs) -> None:

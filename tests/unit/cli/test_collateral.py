@@ -113,6 +113,13 @@ def test_an_identity_of_the_other_quoting_enclave(site: Site) -> None:
     assert "quoting enclave" in amber("show", site.kept, *site.anchor).output
 
 
+def test_bare_statements_with_the_list_of_no_platform_ca(site: Site) -> None:
+    wrong = replace(said(), pck_crl_issuer_chain=said().tcb_info_issuer_chain)
+    (site.folder / "bare.json").write_text(wrong.to_json())
+    result = amber("show", site.folder / "bare.json", *site.anchor)
+    assert (result.exit_code, "certifies no platforms" in result.output) == (4, True)
+
+
 def test_a_file_that_is_no_collateral(site: Site) -> None:
     (site.kept / f"{SGX}.json").write_text("{}")
     (site.kept / "README").write_text("not looked at")
@@ -248,6 +255,19 @@ def test_a_file_that_cannot_be_read_as_collateral_is_replaced(site: Site) -> Non
     assert (entry["change"], entry["before"]) == ("replaced", None)
 
 
+def test_statements_signed_anew_for_the_same_dates_replace_the_old_ones(site: Site) -> None:
+    site.keep(site.folder / "into", said())
+    (entry,) = read(bring_in(site, site.carry("carried.json", (SGX, said())), "--json"))["entries"]
+    assert entry["change"] == "replaced"
+
+
+def test_an_entry_about_another_family_than_it_says(site: Site) -> None:
+    file = site.carry("carried.json", (SGX, said()), (Key("SGX", OTHER.fmspc, "platform"), said()))
+    error = read(bring_in(site, file, "--json"), 4)["error"]
+    assert error["code"] == "collateral-of-another"
+    assert contents(site.folder / "into") == {}
+
+
 def test_import_for_people(site: Site) -> None:
     result = bring_in(site, site.carry("carried.json", (SGX, said())))
     assert result.exit_code == 0
@@ -271,6 +291,23 @@ def test_a_write_that_fails_half_way_leaves_all_as_it_was(site: Site, monkeypatc
     assert result.exit_code == 1
     assert "nothing is changed" in result.output
     assert contents(into) == before
+
+
+def test_a_failure_that_cannot_be_undone_is_told_as_such(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    into = site.keep(site.folder / "into", said(at=EARLIER))
+    file = site.carry("carried.json", (SGX, said()), (TDX, said(TDX)))
+    real, calls = Path.replace, []
+
+    def gone(self: Path, target: Path) -> Path:
+        calls.append(target)
+        if len(calls) > 1:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", gone)
+    result = bring_in(site, file)
+    assert (result.exit_code, "in part only" in result.output) == (1, True)
+    assert set(contents(into)) == {f"{SGX}.json"}
 
 
 def test_two_do_not_write_at_once(site: Site) -> None:

@@ -183,7 +183,7 @@ def decode_archive(data: bytes) -> Archive:
             statements what they do not say.
     """
     _check_size(data)
-    members = _load(data)
+    members, digest = _load(data)
     if members.get("format") != FORMAT or members.get("version") != VERSION:
         raise MalformedCollateral(
             f"{_WHAT} is of another format",
@@ -192,7 +192,7 @@ def decode_archive(data: bytes) -> Archive:
         )
     _only(members, _MEMBERS, _WHAT)
     stated = documents.octets(members, "sha256", _WHAT, width=32).hex()
-    if (digest := _digest(members)) != stated:
+    if digest != stated:
         raise _damaged("", digest, stated)
     rows = documents.array(members, "entries", _WHAT)
     if len(rows) > MAX_ENTRIES:
@@ -272,22 +272,20 @@ def _digests(collateral: Collateral) -> dict[str, str]:
 def _digest(members: dict[str, object]) -> str:
     """Over everything but itself, whatever the file's white space and the order of its members."""
     rest = {name: value for name, value in members.items() if name != "sha256"}
-    try:
-        return _sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode("ascii"))
-    except (RecursionError, ValueError) as exc:
-        raise MalformedCollateral(f"{_WHAT} is not as it was made", seen=type(exc).__name__) from exc
+    return _sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode("ascii"))
 
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _load(data: bytes) -> dict[str, object]:
+def _load(data: bytes) -> tuple[dict[str, object], str]:
+    """The members, and the digest over them: both fail on the same kinds of nonsense, such as endless nesting."""
     try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique)
+        members = documents.as_object(json.loads(data.decode("utf-8"), object_pairs_hook=_unique), _WHAT)
+        return members, _digest(members)
     except (ValueError, RecursionError) as exc:
         raise MalformedCollateral(f"{_WHAT} is not JSON", seen=f"{exc!s:.200}", wanted="a JSON object") from exc
-    return documents.as_object(value, _WHAT)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
