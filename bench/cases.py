@@ -26,8 +26,11 @@ def cases(evidence: Evidence) -> dict[str, Case]:
     """Name -> one call, in the order of the table."""
     seen = Verifier(anchor=evidence.anchor)
     _refuses_forged(seen, evidence)
+    stranger = Verifier(anchor=evidence.anchor, max_platforms=0)  # forgets each platform, keeps the collateral
+    _refuses_forged(stranger, evidence)
     return {
         "verify_warm": lambda: seen.verify(evidence.raw, evidence.collateral, at=evidence.at),
+        "verify_new_platform": lambda: stranger.verify(evidence.raw, evidence.collateral, at=evidence.at),
         "verify_cold": lambda: Verifier(anchor=evidence.anchor).verify(
             evidence.raw, evidence.collateral, at=evidence.at
         ),

@@ -9,22 +9,23 @@ if TYPE_CHECKING:
     from ambergate.core.errors import Malformed
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, init=False)
 class Octets:
     """Exactly `WIDTH` bytes, compared by type and value, printed as lower-case hex."""
 
     WIDTH: ClassVar[int]
     value: bytes
 
-    def __post_init__(self) -> None:
-        """Refuse any other width.
+    def __init__(self, value: bytes) -> None:
+        """Take exactly `WIDTH` bytes.
 
         Raises:
             ValueError: the value has another length.
         """
-        if len(self.value) != self.WIDTH:
-            msg = f"{type(self).__name__} is {self.WIDTH} bytes, got {len(self.value)}"
+        if len(value) != self.WIDTH:
+            msg = f"{type(self).__name__} is {self.WIDTH} bytes, got {len(value)}"
             raise ValueError(msg)
+        object.__setattr__(self, "value", value)
 
     @classmethod
     def from_hex(cls, text: str) -> Self:

@@ -62,7 +62,7 @@ def test_a_second_after_the_earliest_expiry(collateral: Collateral, anchor: Trus
 
 @pytest.mark.parametrize(
     ("chain", "word"),
-    [("", "0 whole blocks"), ("tcb_info_issuer_chain", "TCB Signing")],
+    [("", "0 BEGIN"), ("tcb_info_issuer_chain", "TCB Signing")],
 )
 def test_an_issuer_chain_that_is_none(collateral: Collateral, anchor: TrustAnchor, chain: str, word: str) -> None:
     wrong = replace(collateral, pck_crl_issuer_chain=getattr(collateral, chain) if chain else "")

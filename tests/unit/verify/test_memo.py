@@ -43,6 +43,7 @@ def from_memory(warm: Verifier, monkeypatch: pytest.MonkeyPatch) -> Verifier:
         raise AssertionError(msg)
 
     monkeypatch.setattr(module, "verify_quote", never)
+    monkeypatch.setattr(module, "read_claim", never)
     return warm
 
 
@@ -152,7 +153,7 @@ def test_memory_is_bounded_and_forgets_what_was_used_longest_ago() -> None:
         verifier.verify(RAW, collaterals[index], at=AT + timedelta(minutes=1))
     cut = module._cut(RAW)
     assert cut is not None
-    assert [verifier._recall(cut.digest, each) is not None for each in collaterals] == [True, False, True]
+    assert [verifier._platforms.get((cut.digest, each)) is not None for each in collaterals] == [True, False, True]
 
 
 def test_threads_get_the_same_verdicts(warm: Verifier) -> None:

@@ -8,46 +8,56 @@ from __future__ import annotations
 import binascii
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from datetime import datetime
+from types import MappingProxyType
+from typing import Final, Protocol
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import ExtensionOID, NameOID, SignatureAlgorithmOID
 
 from ambergate.core.collateral import der
 from ambergate.core.errors import MalformedCollateral
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
 MAX_CHAIN: Final = 8  # certificates; Intel's chains hold two or three
 MAX_CERTIFICATE: Final = 8 * 1024  # bytes of DER; Intel's are about 700 to 1300
-_PEM_BLOCK: Final = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]{1,12000})-----END CERTIFICATE-----")
-_BEGIN: Final = b"-----BEGIN"
-_END: Final = b"-----END"
+MAX_SERIAL: Final = 1 << 160  # RFC 5280, 4.1.2.2: positive, at most 20 octets
+MAX_ARMOURED: Final = 12_000  # characters of one PEM block, above 4/3 of MAX_CERTIFICATE with line ends
+_BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
+_END: Final = b"-----END CERTIFICATE-----"
+_MARKER_BEGIN: Final = b"-----BEGIN"
+_MARKER_END: Final = b"-----END"
+_MARKER: Final = re.compile(b"-----(?:BEGIN|END)")
+_WHITE_SPACE: Final = b" \t\r\n\v\f"
 
-# Extensions that Intel's parser insists on (QVL `Certificate::setExtensions`).
-_REQUIRED: Final = (
-    ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
-    ExtensionOID.CRL_DISTRIBUTION_POINTS,
-    ExtensionOID.SUBJECT_KEY_IDENTIFIER,
-    ExtensionOID.KEY_USAGE,
-    ExtensionOID.BASIC_CONSTRAINTS,
-)
+ECDSA_WITH_SHA256: Final = bytes.fromhex("300a06082a8648ce3d040302")  # AlgorithmIdentifier, RFC 5758 section 3.2
+# SubjectPublicKeyInfo of a P-256 key up to its uncompressed point's coordinates (RFC 5480, section 2).
+_P256_POINT: Final = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
+_CRITICAL: Final = 3  # octets of a BOOLEAN
+_VERSION_3: Final = bytes.fromhex("a003020102")  # [0] INTEGER 2, RFC 5280 section 4.1.2.1
+_CURVE: Final = ec.SECP256R1()
 
-# What `cryptography` raises on certificates and CRLs that it cannot make sense of, at load or at first access.
+_COMMON_NAME: Final = bytes.fromhex("0603550403")  # 2.5.4.3
+_BASIC_CONSTRAINTS: Final = bytes.fromhex("0603551d13")
+_SGX_EXTENSION: Final = bytes.fromhex("06092a864886f84d010d01")  # 1.2.840.113741.1.13.1
+# Extensions that Intel's parser insists on (QVL `Certificate::setExtensions`), by the DER of their identifiers.
+_REQUIRED: Final = {
+    bytes.fromhex("0603551d23"): "AuthorityKeyIdentifier",
+    bytes.fromhex("0603551d1f"): "CRLDistributionPoints",
+    bytes.fromhex("0603551d0e"): "SubjectKeyIdentifier",
+    bytes.fromhex("0603551d0f"): "KeyUsage",
+    _BASIC_CONSTRAINTS: "BasicConstraints",
+}
+
+# What `cryptography` raises on certificates and CRLs that it cannot make sense of, and what slicing one would raise.
 FOREIGN_ERRORS: Final = (
     ValueError,
     TypeError,
     KeyError,
     OverflowError,
     UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.ExtensionNotFound,
     x509.InvalidVersion,
-    x509.UnsupportedGeneralNameType,
+    IndexError,
 )
 
 
@@ -75,23 +85,31 @@ class Certificate:
         return self.subject == self.issuer
 
 
-def read_pem_chain(text: bytes) -> tuple[Certificate, ...]:
+class KnownCertificates(Protocol):
+    """Certificates read before, by their DER."""
+
+    def get(self, der: bytes, /) -> Certificate | None:
+        """The certificate of these bytes, if it was read before."""
+        ...
+
+
+NONE_KNOWN: Final[KnownCertificates] = MappingProxyType({})
+
+
+def read_pem_chain(text: bytes, known: KnownCertificates = NONE_KNOWN) -> tuple[Certificate, ...]:
     """The certificates of concatenated PEM blocks, in the order they stand in.
 
     Text around the blocks is tolerated, as the reference does, unless it holds another marker.
 
+    Args:
+        text: the chain.
+        known: certificates read before, by their DER; one of the same bytes is not parsed again.
+
     Raises:
         MalformedCollateral: no block, more than `MAX_CHAIN`, broken markers, or a certificate that does not parse.
     """
-    blocks = _PEM_BLOCK.findall(text)
-    markers = (text.count(_BEGIN), text.count(_END))
-    if not 1 <= len(blocks) <= MAX_CHAIN or markers != (len(blocks), len(blocks)):
-        raise MalformedCollateral(
-            "the chain is not concatenated PEM certificates",
-            seen=f"{len(blocks)} whole blocks, {markers[0]} BEGIN and {markers[1]} END markers",
-            wanted=f"1 to {MAX_CHAIN} whole blocks",
-        )
-    return tuple(read_certificate(_unarmour(block)) for block in blocks)
+    blocks = _pem_blocks(text)
+    return tuple(known.get(data) or read_certificate(data) for data in blocks)
 
 
 def read_certificate(data: bytes) -> Certificate:
@@ -105,83 +123,167 @@ def read_certificate(data: bytes) -> Certificate:
             "a certificate is too long", seen=f"{len(data)} bytes", wanted=f"at most {MAX_CERTIFICATE}"
         )
     try:
-        parsed = x509.load_der_x509_certificate(data)
-        return _reduce(parsed, data)
+        x509.load_der_x509_certificate(data)
+        return _reduce(data)
     except FOREIGN_ERRORS as exc:
         raise MalformedCollateral("a certificate does not parse", seen=str(exc) or type(exc).__name__) from exc
 
 
-def _unarmour(block: bytes) -> bytes:
+def _pem_blocks(text: bytes) -> list[bytes]:
+    """The DER of each block. Every BEGIN must be followed by its END, and no other marker may stand around them."""
+    around, *pieces = text.split(_BEGIN)
+    parts = [piece.partition(_END) for piece in pieces]
+    # Inside a block a marker is not base64, and refused as that.
+    whole = all(end and not _MARKER.search(rest) for _, end, rest in parts)
+    if not whole or not 1 <= len(parts) <= MAX_CHAIN or _MARKER.search(around):
+        raise MalformedCollateral(
+            "the chain is not concatenated PEM certificates",
+            seen=f"{text.count(_MARKER_BEGIN)} BEGIN and {text.count(_MARKER_END)} END markers",
+            wanted=f"1 to {MAX_CHAIN} whole blocks",
+        )
+    return [_unarmour(body) for body, _, _ in parts]
+
+
+def _unarmour(body: bytes) -> bytes:
+    if len(body) > MAX_ARMOURED:
+        raise MalformedCollateral(
+            "a PEM block is too long", seen=f"{len(body)} bytes", wanted=f"at most {MAX_ARMOURED}"
+        )
     try:
-        return binascii.a2b_base64(b"".join(block.split()), strict_mode=True)
+        return binascii.a2b_base64(body.translate(None, _WHITE_SPACE), strict_mode=True)
     except binascii.Error as exc:
         raise MalformedCollateral("a PEM block is not base64", seen=str(exc)) from exc
 
 
-def _reduce(parsed: x509.Certificate, data: bytes) -> Certificate:
-    extensions = parsed.extensions
-    present = {extension.oid: extension.value for extension in extensions}
-    missing = [oid.dotted_string for oid in _REQUIRED if oid not in present]
+def _reduce(data: bytes) -> Certificate:
+    """What the verifier compares, sliced out of the certificate as it stands (RFC 5280, 4.1).
+
+    `cryptography` has found the whole to be well-formed DER of a certificate; so lengths need no second check here.
+    Its own objects are not used: they re-serialise what was signed, and cost as much as a signature to make.
+    """
+    start = der.content_of(data, 0)
+    stop = der.end_of(data, start)
+    version = der.content_of(data, start)
+    serial = version + len(_VERSION_3)
+    algorithm = der.end_of(data, serial)
+    issuer = der.end_of(data, algorithm)
+    validity = der.end_of(data, issuer)
+    subject = der.end_of(data, validity)
+    key = der.end_of(data, subject)
+    extensions_at = der.end_of(data, key)
+    signature = der.end_of(data, stop)
+    if data[version:serial] != _VERSION_3 or extensions_at >= stop:
+        raise MalformedCollateral("a certificate is not of version 3", seen=data[version:serial].hex(), wanted="v3")
+    if not data[algorithm:issuer] == data[stop:signature] == ECDSA_WITH_SHA256:
+        raise MalformedCollateral(
+            "a certificate is not signed with ECDSA and SHA-256",
+            seen=data[stop:signature].hex(),
+            wanted=ECDSA_WITH_SHA256.hex(),
+        )
+    number = int.from_bytes(data[der.content_of(data, serial) : algorithm], "big", signed=True)
+    if not 0 <= number < MAX_SERIAL:
+        raise MalformedCollateral("a serial number is out of range", seen=f"{number:x}", wanted="0 to 20 octets")
+    present = extensions_of(data, der.content_of(data, extensions_at))
+    missing = [name for oid, name in _REQUIRED.items() if oid not in present]
     if missing:
         raise MalformedCollateral(
-            "a certificate lacks extensions",
-            seen=f"no {', '.join(missing)}",
-            wanted="Intel's certificate profile",
+            "a certificate lacks extensions", seen=f"no {', '.join(missing)}", wanted="Intel's certificate profile"
         )
-    if parsed.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA256:
-        oid = parsed.signature_algorithm_oid.dotted_string
-        raise MalformedCollateral(
-            "a certificate is not signed with ECDSA and SHA-256", seen=oid, wanted="1.2.840.10045.4.3.2"
-        )
-    names = parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    if len(names) != 1:
-        raise MalformedCollateral("a certificate has no single common name", seen=f"{len(names)} of them", wanted="1")
-    key = p256_key(parsed.public_key())
-    sgx = present.get(SGX_EXTENSION_OID)
-    to_be_signed, issuer, subject = _slices(data)
+    not_before, not_after = times_of(data, der.content_of(data, validity))
+    public_key, point = _read_key(data[key:extensions_at])
     return Certificate(
         der=data,
-        to_be_signed=to_be_signed,
-        signature=parsed.signature,
-        subject=subject,
-        issuer=issuer,
-        common_name=str(names[0].value),
-        serial=parsed.serial_number,
-        not_before=parsed.not_valid_before_utc,
-        not_after=parsed.not_valid_after_utc,
-        is_ca=_is_ca(present[ExtensionOID.BASIC_CONSTRAINTS]),
-        public_key=key,
-        point=key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)[1:],
-        sgx_extension=sgx.value if isinstance(sgx, x509.UnrecognizedExtension) else None,
+        to_be_signed=data[start:stop],
+        signature=data[der.content_of(data, signature) + 1 :],  # behind the count of a BIT STRING's unused bits
+        subject=data[subject:key],
+        issuer=data[issuer:validity],
+        common_name=_common_name(data[subject:key]),
+        serial=number,
+        not_before=not_before,
+        not_after=not_after,
+        is_ca=_is_ca(present[_BASIC_CONSTRAINTS]),
+        public_key=public_key,
+        point=point,
+        sgx_extension=present.get(_SGX_EXTENSION),
     )
 
 
-SGX_EXTENSION_OID: Final = x509.ObjectIdentifier("1.2.840.113741.1.13.1")
-
-
-def p256_key(key: object) -> ec.EllipticCurvePublicKey:
-    """The key, if it is one of P-256.
+def extensions_of(data: bytes, at: int) -> dict[bytes, bytes]:
+    """The extensions in the SEQUENCE at `at`: object identifier (its DER) -> value, neither looked into.
 
     Raises:
-        MalformedCollateral: another algorithm or curve.
+        MalformedCollateral: one stands there twice (RFC 5280, 4.2).
     """
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise MalformedCollateral("a certificate's key is not P-256", seen=type(key).__name__, wanted="EC P-256")
-    return key
+    found: dict[bytes, bytes] = {}
+    stop = der.end_of(data, at)
+    at = der.content_of(data, at)
+    while at < stop:
+        oid = der.content_of(data, at)
+        at = der.end_of(data, at)
+        value = der.end_of(data, oid)
+        name = data[oid:value]
+        if data[value] == der.BOOLEAN:
+            value += _CRITICAL
+        if name in found:
+            raise MalformedCollateral("an extension stands twice", seen=name.hex(), wanted="each once")
+        found[name] = data[der.content_of(data, value) : at]
+    return found
 
 
-def _is_ca(constraints: x509.ExtensionType) -> bool:
-    return isinstance(constraints, x509.BasicConstraints) and constraints.ca
+def times_of(data: bytes, at: int) -> tuple[datetime, datetime]:
+    """The two instants that stand at `at` one behind the other, each UTCTime or GeneralizedTime (RFC 5280, 4.1.2.5).
 
-
-def _slices(data: bytes) -> tuple[bytes, bytes, bytes]:
-    """The signed bytes, the issuer and the subject, sliced out of the certificate as they stand.
-
-    `cryptography` re-serialises the signed part; what was signed is what stands here. The certificate has already
-    been parsed by it, so the order of the fields (RFC 5280, 4.1) is known.
+    Raises:
+        MalformedCollateral: one of them is not written as the RFC wants it.
     """
-    start, end = der.whole(data, der.SEQUENCE, "a certificate")
-    _, content, stop = der.element(data, start, end)
-    fields = [(begin, finish) for tag, begin, _, finish in der.children(data, content, stop) if tag != der.CONTEXT_0]
-    (issuer, subject) = (fields[2], fields[4])  # serial, algorithm, issuer, validity, subject, key ...
-    return data[start:stop], data[slice(*issuer)], data[slice(*subject)]
+    middle = der.end_of(data, at)
+    return _time(data, at, middle), _time(data, middle, der.end_of(data, middle))
+
+
+def _time(data: bytes, at: int, end: int) -> datetime:
+    tag, digits = data[at], data[at + 2 : end - 1]
+    if tag == der.UTC_TIME and len(digits) == 12:
+        digits = (b"20" if digits < b"50" else b"19") + digits
+    if len(digits) != 14 or not digits.isdigit() or data[end - 1] != ord("Z"):
+        raise MalformedCollateral("a time is not acceptable", seen=data[at:end].hex(), wanted="YYMMDDhhmmssZ")
+    text = digits.decode("ascii")
+    return datetime.fromisoformat(f"{text[:8]}T{text[8:]}Z")
+
+
+def _read_key(info: bytes) -> tuple[ec.EllipticCurvePublicKey, bytes]:
+    """The key and its point, `x || y`, from a SubjectPublicKeyInfo."""
+    point = info.removeprefix(_P256_POINT)
+    if len(point) != 64 or len(info) != len(_P256_POINT) + 64:
+        raise MalformedCollateral(
+            "a certificate's key is not P-256", seen=info[: len(_P256_POINT)].hex(), wanted="EC P-256, uncompressed"
+        )
+    return ec.EllipticCurvePublicKey.from_encoded_point(_CURVE, b"\x04" + point), point
+
+
+def _common_name(name: bytes) -> str:
+    """The one common name in a Name; each of its parts may hold several attributes (RFC 5280, 4.1.2.4).
+
+    Raises:
+        MalformedCollateral: none, or several, or not text.
+    """
+    found = []
+    at, stop = der.content_of(name, 0), len(name)
+    while at < stop:
+        part, at = der.content_of(name, at), der.end_of(name, at)
+        while part < at:
+            value = der.content_of(name, part)
+            part = der.end_of(name, part)
+            if name.startswith(_COMMON_NAME, value):
+                found.append(name[der.content_of(name, value + len(_COMMON_NAME)) : part])
+    if len(found) != 1:
+        raise MalformedCollateral("a certificate has no single common name", seen=f"{len(found)} of them", wanted="1")
+    return found[0].decode("utf-8")
+
+
+def _is_ca(constraints: bytes) -> bool:
+    """BasicConstraints is SEQUENCE { cA BOOLEAN DEFAULT FALSE, ... }; DER leaves a default out (RFC 5280, 4.2.1.9)."""
+    start, end = der.whole(constraints, der.SEQUENCE, "BasicConstraints")
+    if start == end:
+        return False
+    tag, content, stop = der.element(constraints, start, end)
+    return tag == der.BOOLEAN and der.boolean(constraints[content:stop])

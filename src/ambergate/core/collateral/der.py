@@ -19,6 +19,8 @@ BIT_STRING: Final = 0x03
 OCTET_STRING: Final = 0x04
 OBJECT_IDENTIFIER: Final = 0x06
 ENUMERATED: Final = 0x0A
+UTC_TIME: Final = 0x17
+GENERALIZED_TIME: Final = 0x18
 SEQUENCE: Final = 0x30
 CONTEXT_0: Final = 0xA0
 
@@ -53,6 +55,21 @@ def element(data: bytes, start: int = 0, end: int | None = None) -> tuple[int, i
             "a DER element does not fit", seen=f"{length} bytes", wanted=f"at most {limit - content}"
         )
     return data[start], content, content + length
+
+
+def content_of(data: bytes, start: int) -> int:
+    """Where the content of the element at `start` begins. Only for DER that was parsed before: nothing is checked."""
+    length = data[start + 1]
+    return start + 2 if length < 0x80 else start + 2 + (length & 0x7F)
+
+
+def end_of(data: bytes, start: int) -> int:
+    """Where the element at `start` ends. Only for DER that was parsed before: nothing is checked."""
+    length = data[start + 1]
+    if length < 0x80:
+        return start + 2 + length
+    content = start + 2 + (length & 0x7F)
+    return content + int.from_bytes(data[start + 2 : content], "big")
 
 
 def children(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
@@ -94,6 +111,12 @@ def integer(content: bytes) -> int:
     return int.from_bytes(content, "big")
 
 
+def encode_integer(value: int) -> bytes:
+    """A non-negative number below 2^960 as a DER INTEGER, whose form is unique."""
+    content = value.to_bytes(value.bit_length() // 8 + 1, "big")
+    return bytes((INTEGER, len(content))) + content
+
+
 def boolean(content: bytes) -> bool:
     """A DER BOOLEAN from its content octets.
 
@@ -114,8 +137,16 @@ def raw_signature(signature: bytes) -> bytes:
     if len(signature) != 64:
         msg = f"a raw P-256 signature is 64 bytes, got {len(signature)}"
         raise ValueError(msg)
-    r, s = (_unsigned(signature[:32]), _unsigned(signature[32:]))
+    r, s = signature[:32], signature[32:]
+    if r[0] and s[0]:
+        r, s = _HEAD[r[0]] + r, _HEAD[s[0]] + s
+    else:
+        r, s = _unsigned(r), _unsigned(s)
     return b"\x30" + bytes((len(r) + len(s),)) + r + s
+
+
+# What stands before 32 octets whose first is this and not zero, to make a DER INTEGER of them.
+_HEAD: Final = tuple(b"\x02\x20" if first < 0x80 else b"\x02\x21\x00" for first in range(256))
 
 
 def _unsigned(octets: bytes) -> bytes:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
-from typing import Final
+from datetime import datetime
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final
 
 from ambergate.core.errors import MalformedCollateral
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_DOCUMENT: Final = 1024 * 1024  # characters; the largest published TCB info is below 64 KiB
 MAX_ADVISORIES: Final = 1024
 _INSTANT: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z", re.ASCII)
+_SVN: Final[Callable[[Any], Any]] = itemgetter("svn")
 _HEX: Final = re.compile(r"[0-9A-Fa-f]*", re.ASCII)
 
 
@@ -72,6 +77,20 @@ def integer(of: dict[str, object], name: str, what: str, *, limit: int) -> int:
     return value
 
 
+def svns(of: dict[str, object], name: str, what: str, *, count: int) -> tuple[int, ...]:
+    """The member `name`, an array of exactly `count` objects, each with an integer `svn` from 0 to 255."""
+    entries = array(of, name, what)
+    if len(entries) != count:
+        raise MalformedCollateral(f"{what}.{name} has another length", seen=len(entries), wanted=count)
+    try:
+        numbers = list(map(_SVN, entries))  # whatever is no object is caught below
+        if {int}.issuperset(map(type, numbers)):
+            return tuple(bytes(numbers))  # bytes() holds each to 0 to 255
+    except (TypeError, KeyError, ValueError):
+        pass
+    return tuple(integer(as_object(entry, name), "svn", name, limit=0xFF) for entry in entries)
+
+
 def octets(of: dict[str, object], name: str, what: str, *, width: int) -> bytes:
     """The member `name`, exactly `width` bytes in hex of either case."""
     value = text(of, name, what)
@@ -85,10 +104,10 @@ def octets(of: dict[str, object], name: str, what: str, *, width: int) -> bytes:
 def instant(of: dict[str, object], name: str, what: str) -> datetime:
     """The member `name`, exactly `YYYY-MM-DDThh:mm:ssZ` and a real date."""
     value = text(of, name, what)
-    if _INSTANT.fullmatch(value) is None:
+    if not _INSTANT.fullmatch(value):
         raise MalformedCollateral(f"{what}.{name} is not an instant", seen=value[:64], wanted="YYYY-MM-DDThh:mm:ssZ")
     try:
-        return datetime.fromisoformat(value).astimezone(UTC)
+        return datetime.fromisoformat(value)  # of UTC, since it ends with a Z
     except ValueError as exc:
         raise MalformedCollateral(
             f"{what}.{name} is not a real date", seen=value, wanted="YYYY-MM-DDThh:mm:ssZ"
@@ -98,7 +117,7 @@ def instant(of: dict[str, object], name: str, what: str) -> datetime:
 def advisories(of: dict[str, object], what: str) -> tuple[str, ...]:
     """The optional member `advisoryIDs`, an array of strings; empty when absent."""
     value = of.get("advisoryIDs", [])
-    if not isinstance(value, list) or len(value) > MAX_ADVISORIES or not all(isinstance(item, str) for item in value):
+    if not isinstance(value, list) or len(value) > MAX_ADVISORIES or not {str}.issuperset(map(type, value)):
         raise MalformedCollateral(
             f"{what}.advisoryIDs is not an array of text", seen=repr(value)[:64], wanted="strings"
         )

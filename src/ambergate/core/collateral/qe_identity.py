@@ -6,7 +6,7 @@ Source: Intel PCS API v4, "Get Quoting Enclave Identity"; content rules of QVL `
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ambergate.core.collateral import documents
 from ambergate.core.collateral.tcb_info import TcbStatus, status
@@ -20,8 +20,7 @@ _WHAT: Final = "enclaveIdentity"
 _KINDS: Final = ("QE", "TD_QE", "QVE", "QAE")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QeLevel:
+class QeLevel(NamedTuple):
     """One level: a quoting enclave covers it when its ISVSVN is at least this."""
 
     isv_svn: int

@@ -6,9 +6,9 @@ Source: Intel PCS API v3 and v4, "Get TCB Info" (TcbInfo V2, V3); content rules 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ambergate.core.collateral import documents
 from ambergate.core.errors import MalformedCollateral
@@ -44,8 +44,7 @@ DOCUMENTED: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TcbLevel:
+class TcbLevel(NamedTuple):
     """One level: a platform covers it when every component and the PCE are at least this new."""
 
     components: tuple[int, ...]  # sixteen SGX TCB component SVNs
@@ -61,8 +60,7 @@ class TcbLevel:
         return self.components, self.pce_svn, self.tdx_components
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TdxModuleLevel:
+class TdxModuleLevel(NamedTuple):
     """One level of a TDX module: covered by a module whose ISVSVN is at least this."""
 
     isv_svn: int
@@ -118,10 +116,9 @@ def read_tcb_info(text: str) -> TcbInfo:
     tee = _tee(members, version)
     read = _level_v2 if version == 2 else _level_tdx if tee == "TDX" else _level_v3
     levels = [read(documents.as_object(level, "a TCB level")) for level in documents.array(members, "tcbLevels", _WHAT)]
-    levels.sort(key=lambda level: level.rank, reverse=True)
-    for first, second in pairwise(levels):
-        if first.rank == second.rank:
-            raise MalformedCollateral("two TCB levels are equal", seen=f"{first.rank}", wanted="each level once")
+    ranked = {level.rank: level for level in levels}
+    if len(ranked) != len(levels):
+        raise MalformedCollateral("two TCB levels are equal", seen=f"{len(levels)} levels", wanted="each level once")
     return TcbInfo(
         tee=tee,
         version=version,
@@ -130,7 +127,7 @@ def read_tcb_info(text: str) -> TcbInfo:
         fmspc=Fmspc(documents.octets(members, "fmspc", _WHAT, width=Fmspc.WIDTH)),
         pce_id=PceId(documents.octets(members, "pceId", _WHAT, width=PceId.WIDTH)),
         evaluation_data_number=documents.integer(members, "tcbEvaluationDataNumber", _WHAT, limit=0xFFFFFFFF),
-        levels=tuple(levels),
+        levels=tuple(ranked[rank] for rank in sorted(ranked, reverse=True)),
         tdx_module=_tdx_module(members) if tee == "TDX" else None,
         tdx_module_identities=_tdx_module_identities(members) if tee == "TDX" else (),
     )
@@ -170,13 +167,13 @@ def _level_v2(members: dict[str, object]) -> TcbLevel:
 
 def _level_v3(members: dict[str, object]) -> TcbLevel:
     tcb = documents.member(members, "tcb", "a TCB level")
-    return _level(members, tcb, _components(tcb, "sgxtcbcomponents"))
+    return _level(members, tcb, documents.svns(tcb, "sgxtcbcomponents", "tcb", count=COMPONENTS))
 
 
 def _level_tdx(members: dict[str, object]) -> TcbLevel:
     tcb = documents.member(members, "tcb", "a TCB level")
-    level = _level(members, tcb, _components(tcb, "sgxtcbcomponents"))
-    return replace(level, tdx_components=_components(tcb, "tdxtcbcomponents"))
+    components = documents.svns(tcb, "sgxtcbcomponents", "tcb", count=COMPONENTS)
+    return _level(members, tcb, components, documents.svns(tcb, "tdxtcbcomponents", "tcb", count=COMPONENTS))
 
 
 def _tdx_module(members: dict[str, object]) -> TdxModule:
@@ -224,18 +221,14 @@ def _module_level(members: dict[str, object]) -> TdxModuleLevel:
     )
 
 
-def _components(tcb: dict[str, object], name: str) -> tuple[int, ...]:
-    entries = documents.array(tcb, name, "tcb")
-    if len(entries) != COMPONENTS:
-        raise MalformedCollateral(f"tcb.{name} has another length", seen=len(entries), wanted=COMPONENTS)
-    return tuple(documents.integer(documents.as_object(entry, name), "svn", name, limit=0xFF) for entry in entries)
-
-
-def _level(members: dict[str, object], tcb: dict[str, object], components: tuple[int, ...]) -> TcbLevel:
+def _level(
+    members: dict[str, object], tcb: dict[str, object], components: tuple[int, ...], tdx: tuple[int, ...] = ()
+) -> TcbLevel:
     return TcbLevel(
         components=components,
         pce_svn=documents.integer(tcb, "pcesvn", "tcb", limit=0xFFFF),
         status=status(members, "a TCB level"),
         date=documents.instant(members, "tcbDate", "a TCB level"),
         advisory_ids=documents.advisories(members, "a TCB level"),
+        tdx_components=tdx,
     )

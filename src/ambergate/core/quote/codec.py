@@ -6,13 +6,14 @@ appendix A.3 (versions 4 and 5). Integers are little-endian, key coordinates and
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ambergate.core.errors import MalformedEvidence
-from ambergate.core.measurements import QeVendorId
 from ambergate.core.octets import Cursor
 from ambergate.core.quote.layout import (
     ECDSA_P256,
+    HEADER_SIZE,
     INTEL_QE_VENDOR,
     MAX_QUOTE,
     MAX_TRAILING,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from ambergate.core.quote.td_report import TdReport
 
 VERSIONS: Final = (3, 4, 5)
+# Version, attestation key type, TEE type, reserved, QE vendor, user data.
+_HEADER: Final = Struct("<H H I 4s 16s 20s")
 
 
 class _BodyKind(NamedTuple):
@@ -93,15 +96,13 @@ def signed_region(quote: Quote) -> bytes:
 
 def encode_header(header: QuoteHeader) -> bytes:
     """The header's 48 bytes."""
-    return b"".join(
-        (
-            header.version.to_bytes(2, "little"),
-            header.attestation_key_type.to_bytes(2, "little"),
-            header.tee.value.to_bytes(4, "little"),
-            header.reserved,
-            header.qe_vendor_id.value,
-            header.user_data,
-        )
+    return _HEADER.pack(
+        header.version,
+        header.attestation_key_type,
+        header.tee.value,
+        header.reserved,
+        header.qe_vendor_id.value,
+        header.user_data,
     )
 
 
@@ -116,24 +117,20 @@ def _kind_of(body: EnclaveReport | TdReport) -> _BodyKind:
 
 
 def _read_header(cursor: Cursor) -> QuoteHeader:
-    version = cursor.integer(2, "the version")
+    version, key_type, tee, reserved, vendor, user_data = _HEADER.unpack(cursor.take(HEADER_SIZE, "the header"))
     if version not in VERSIONS:
         raise MalformedEvidence("the quote's version is not supported", seen=version, wanted="3, 4 or 5")
-    key_type = cursor.integer(2, "the attestation key type")
     if key_type != ECDSA_P256:
         raise MalformedEvidence("the attestation key type is not ECDSA P-256", seen=key_type, wanted=ECDSA_P256)
-    tee = _read_tee(cursor.integer(4, "the TEE type"), version)
-    reserved = cursor.take(4, "reserved bytes")
-    vendor = QeVendorId(cursor.take(16, "the QE vendor"))
-    if vendor != INTEL_QE_VENDOR:
-        raise MalformedEvidence("the quoting enclave is not Intel's", seen=vendor, wanted=INTEL_QE_VENDOR)
+    if vendor != INTEL_QE_VENDOR.value:
+        raise MalformedEvidence("the quoting enclave is not Intel's", seen=vendor.hex(), wanted=INTEL_QE_VENDOR)
     return QuoteHeader(
         version=version,
         attestation_key_type=key_type,
-        tee=tee,
+        tee=_read_tee(tee, version),
         reserved=reserved,
-        qe_vendor_id=vendor,
-        user_data=cursor.take(20, "user data"),
+        qe_vendor_id=INTEL_QE_VENDOR,
+        user_data=user_data,
     )
 
 

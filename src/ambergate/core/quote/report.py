@@ -6,14 +6,18 @@ Layout: Intel SDM volume 3D, table "REPORT"; the same 384 bytes serve as quote b
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from struct import Struct
+from typing import TYPE_CHECKING, Final
 
 from ambergate.core.measurements import Attributes, CpuSvn, MrEnclave, MrSigner, ReportData
 
 if TYPE_CHECKING:
     from ambergate.core.octets import Cursor
 
-ENCLAVE_REPORT_SIZE = 384  # bytes
+ENCLAVE_REPORT_SIZE: Final = 384  # bytes
+# CPUSVN, MISCSELECT, reserved, ISVEXTPRODID, ATTRIBUTES, MRENCLAVE, reserved, MRSIGNER, reserved, CONFIGID, ISVPRODID,
+# ISVSVN, CONFIGSVN, reserved, ISVFAMILYID, REPORTDATA.
+_LAYOUT: Final = Struct("<16s I 12s 16s 16s 32s 32s 32s 32s 64s H H H 42s 16s 64s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,45 +53,44 @@ def read_enclave_report(cursor: Cursor) -> EnclaveReport:
     Raises:
         Malformed: (the cursor's class) fewer bytes are left.
     """
+    fields = _LAYOUT.unpack(cursor.take(ENCLAVE_REPORT_SIZE, "the enclave report"))
     return EnclaveReport(
-        cpu_svn=CpuSvn(cursor.take(16, "CPUSVN")),
-        misc_select=cursor.integer(4, "MISCSELECT"),
-        reserved1=cursor.take(12, "reserved bytes"),
-        isv_ext_prod_id=cursor.take(16, "ISVEXTPRODID"),
-        attributes=Attributes(cursor.take(16, "ATTRIBUTES")),
-        mr_enclave=MrEnclave(cursor.take(32, "MRENCLAVE")),
-        reserved2=cursor.take(32, "reserved bytes"),
-        mr_signer=MrSigner(cursor.take(32, "MRSIGNER")),
-        reserved3=cursor.take(32, "reserved bytes"),
-        config_id=cursor.take(64, "CONFIGID"),
-        isv_prod_id=cursor.integer(2, "ISVPRODID"),
-        isv_svn=cursor.integer(2, "ISVSVN"),
-        config_svn=cursor.integer(2, "CONFIGSVN"),
-        reserved4=cursor.take(42, "reserved bytes"),
-        isv_family_id=cursor.take(16, "ISVFAMILYID"),
-        report_data=ReportData(cursor.take(64, "REPORTDATA")),
+        cpu_svn=CpuSvn(fields[0]),
+        misc_select=fields[1],
+        reserved1=fields[2],
+        isv_ext_prod_id=fields[3],
+        attributes=Attributes(fields[4]),
+        mr_enclave=MrEnclave(fields[5]),
+        reserved2=fields[6],
+        mr_signer=MrSigner(fields[7]),
+        reserved3=fields[8],
+        config_id=fields[9],
+        isv_prod_id=fields[10],
+        isv_svn=fields[11],
+        config_svn=fields[12],
+        reserved4=fields[13],
+        isv_family_id=fields[14],
+        report_data=ReportData(fields[15]),
     )
 
 
 def write_enclave_report(report: EnclaveReport) -> bytes:
     """The report's 384 bytes."""
-    return b"".join(
-        (
-            report.cpu_svn.value,
-            report.misc_select.to_bytes(4, "little"),
-            report.reserved1,
-            report.isv_ext_prod_id,
-            report.attributes.value,
-            report.mr_enclave.value,
-            report.reserved2,
-            report.mr_signer.value,
-            report.reserved3,
-            report.config_id,
-            report.isv_prod_id.to_bytes(2, "little"),
-            report.isv_svn.to_bytes(2, "little"),
-            report.config_svn.to_bytes(2, "little"),
-            report.reserved4,
-            report.isv_family_id,
-            report.report_data.value,
-        )
+    return _LAYOUT.pack(
+        report.cpu_svn.value,
+        report.misc_select,
+        report.reserved1,
+        report.isv_ext_prod_id,
+        report.attributes.value,
+        report.mr_enclave.value,
+        report.reserved2,
+        report.mr_signer.value,
+        report.reserved3,
+        report.config_id,
+        report.isv_prod_id,
+        report.isv_svn,
+        report.config_svn,
+        report.reserved4,
+        report.isv_family_id,
+        report.report_data.value,
     )

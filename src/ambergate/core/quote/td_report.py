@@ -6,6 +6,7 @@ Layout: Intel "TDX DCAP Quoting Library API", appendix A.3.2 (TD Quote Body 1.0,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from ambergate.core.measurements import (
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 TD_REPORT_10_SIZE: Final = 584  # bytes
 TD_REPORT_15_SIZE: Final = 648  # bytes
+# TEE_TCB_SVN, MRSEAM, MRSIGNERSEAM, SEAMATTRIBUTES, TDATTRIBUTES, XFAM, MRTD, MRCONFIGID, MROWNER, MROWNERCONFIG,
+# RTMR0 to 3, REPORTDATA; version 1.5 appends TEE_TCB_SVN_2 and MRSERVICETD.
+_LAYOUT_10: Final = Struct("<16s 48s 48s 8s 8s 8s 48s 48s 48s 48s 48s 48s 48s 48s 64s")
+_LAYOUT_15: Final = Struct(_LAYOUT_10.format + " 16s 48s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,26 +67,23 @@ def read_td_report(cursor: Cursor, *, extended: bool) -> TdReport:
     Raises:
         Malformed: (the cursor's class) fewer bytes are left.
     """
+    size = TD_REPORT_15_SIZE if extended else TD_REPORT_10_SIZE
+    fields = (_LAYOUT_15 if extended else _LAYOUT_10).unpack(cursor.take(size, "the TD report"))
     return TdReport(
-        tee_tcb_svn=TeeTcbSvn(cursor.take(16, "TEE_TCB_SVN")),
-        mr_seam=MrSeam(cursor.take(48, "MRSEAM")),
-        mr_signer_seam=MrSignerSeam(cursor.take(48, "MRSIGNERSEAM")),
-        seam_attributes=cursor.take(8, "SEAMATTRIBUTES"),
-        td_attributes=TdAttributes(cursor.take(8, "TDATTRIBUTES")),
-        xfam=cursor.take(8, "XFAM"),
-        mr_td=MrTd(cursor.take(48, "MRTD")),
-        mr_config_id=Measurement384(cursor.take(48, "MRCONFIGID")),
-        mr_owner=Measurement384(cursor.take(48, "MROWNER")),
-        mr_owner_config=Measurement384(cursor.take(48, "MROWNERCONFIG")),
-        rtmrs=(
-            Rtmr(cursor.take(48, "RTMR0")),
-            Rtmr(cursor.take(48, "RTMR1")),
-            Rtmr(cursor.take(48, "RTMR2")),
-            Rtmr(cursor.take(48, "RTMR3")),
-        ),
-        report_data=ReportData(cursor.take(64, "REPORTDATA")),
-        tee_tcb_svn2=TeeTcbSvn(cursor.take(16, "TEE_TCB_SVN_2")) if extended else None,
-        mr_service_td=Measurement384(cursor.take(48, "MRSERVICETD")) if extended else None,
+        tee_tcb_svn=TeeTcbSvn(fields[0]),
+        mr_seam=MrSeam(fields[1]),
+        mr_signer_seam=MrSignerSeam(fields[2]),
+        seam_attributes=fields[3],
+        td_attributes=TdAttributes(fields[4]),
+        xfam=fields[5],
+        mr_td=MrTd(fields[6]),
+        mr_config_id=Measurement384(fields[7]),
+        mr_owner=Measurement384(fields[8]),
+        mr_owner_config=Measurement384(fields[9]),
+        rtmrs=(Rtmr(fields[10]), Rtmr(fields[11]), Rtmr(fields[12]), Rtmr(fields[13])),
+        report_data=ReportData(fields[14]),
+        tee_tcb_svn2=TeeTcbSvn(fields[15]) if extended else None,
+        mr_service_td=Measurement384(fields[16]) if extended else None,
     )
 
 

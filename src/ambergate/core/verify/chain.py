@@ -6,17 +6,16 @@ was proven is returned together with the windows in which it holds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from ambergate.core.collateral.certificates import Certificate, read_pem_chain
+from ambergate.core.collateral.certificates import NONE_KNOWN, Certificate, read_pem_chain
 from ambergate.core.collateral.crl import RevocationList, read_crl
 from ambergate.core.verify.signatures import is_signed
 from ambergate.core.verify.verdict import Dated, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from ambergate.core.collateral.certificates import KnownCertificates
     from ambergate.core.verify.anchors import TrustAnchor
     from ambergate.core.verify.trail import Trail
 
@@ -27,7 +26,6 @@ PCK_NAME: Final = "SGX PCK Certificate"
 SIGNER_NAME: Final = "SGX TCB Signing"
 # Which of the two CAs that certify platforms an intermediate is (PCK Certificate and CRL Profile, 1.3.3 and 1.3.4).
 PCK_CAS: Final = {"SGX PCK Processor CA": "processor", "SGX PCK Platform CA": "platform"}
-PCK_CHAIN_DATES: Final = "5.3.pck_chain_dates"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +41,23 @@ class Lists:
 class SigningChain:
     """A TCB signing certificate, proven up to the anchor and not revoked by the root CRL."""
 
+    root: Certificate
     signer: Certificate
-    dates: tuple[Dated, ...]
+    steps: SigningSteps
+    anchor: TrustAnchor
+
+    @property
+    def dates(self) -> tuple[Dated, Dated]:
+        """When root and signing certificate say that they hold."""
+        return _dated(self.steps.dates, self.root), _dated(self.steps.dates, self.signer)
+
+    def again(self, trail: Trail, steps: SigningSteps) -> SigningChain:
+        """The same chain in another place: what was proven of these very bytes holds there too."""
+        trail.passed(steps.chain_format, "{}, {}", self.signer.common_name, self.root.common_name)
+        trail.passed(steps.anchor, "{} holds the key of {}", self.root.common_name, self.anchor.name)
+        trail.passed(steps.signature, "{} signed {}", self.root.common_name, self.signer.common_name)
+        trail.passed(steps.revoked, "serial {:x} is not on the list", self.signer.serial)
+        return replace(self, steps=steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +94,10 @@ def prove_issuers(trail: Trail, root: Certificate, intermediate: Certificate, an
         NotGenuine: at the first step that fails.
     """
     _anchored(trail, "2.2.pck_chain_anchor", root, anchor)
-    if not (root.self_issued and is_signed(root.public_key, root.signature, root.to_be_signed)):
+    known = anchor.get(root.der) is not None
+    if not known and not (root.self_issued and is_signed(root.public_key, root.signature, root.to_be_signed)):
         raise trail.failed("2.3.root_signature", "the root did not sign itself", seen=root.common_name)
-    trail.passed("2.3.root_signature", f"{root.common_name} signed itself")
+    trail.passed("2.3.root_signature", "{} signed itself", root.common_name)
     _issued(trail, "2.4.intermediate_signature", intermediate, root)
 
 
@@ -104,8 +118,8 @@ def prove_lists(trail: Trail, root: Certificate, intermediate: Certificate, root
     platforms_list = _crl(trail, ("2.8.pck_crl_format", "2.9.pck_crl_signature"), pck_crl, intermediate)
     _not_revoked(trail, "2.10.intermediate_revoked", intermediate, roots_list)
     dates = (
-        dated(PCK_CHAIN_DATES, root),
-        dated(PCK_CHAIN_DATES, intermediate),
+        _dated("5.3.pck_chain_dates", root),
+        _dated("5.3.pck_chain_dates", intermediate),
         _dated_crl("5.4.root_crl_dates", "the root CA's revocation list", roots_list),
         _dated_crl("5.5.pck_crl_dates", "the PCK revocation list", platforms_list),
     )
@@ -121,62 +135,45 @@ def prove_pck(trail: Trail, pck: Certificate, intermediate: Certificate) -> None
     _issued(trail, "2.5.pck_signature", pck, intermediate)
 
 
-def check_pck_revocation(trail: Trail, pck: Certificate, lists: Lists) -> None:
+def check_pck_revocation(trail: Trail, pck: Certificate, crl: RevocationList) -> None:
     """Step 2.11: the PCK certificate is not revoked.
 
     Raises:
         NotGenuine: it is.
     """
-    _not_revoked(trail, "2.11.pck_revoked", pck, lists.pck)
+    _not_revoked(trail, "2.11.pck_revoked", pck, crl)
 
 
 def prove_signing_chain(
-    trail: Trail, steps: SigningSteps, pem: str, root_crl: RevocationList, anchor: TrustAnchor
+    trail: Trail,
+    steps: SigningSteps,
+    pem: str,
+    root_crl: RevocationList,
+    anchor: TrustAnchor,
+    known: KnownCertificates,
 ) -> SigningChain:
     """The chain steps of 3 or 4: a TCB signing certificate vouched for by the anchor and not revoked.
 
-    The root CRL is the one that `prove_lists` has proven: it was issued and signed by the anchor's key.
+    The root CRL is the one that `prove_lists` has proven: it was issued and signed by the anchor's key. `known` holds
+    certificates read before, by their DER.
 
     Raises:
         NotGenuine: at the first step that fails.
     """
-    with trail.parsing(steps.chain_format):
-        chain = read_pem_chain(pem.encode("utf-8", "replace"))
-    root = _only(chain, _is_root)
-    signer = _only(chain, lambda c: SIGNER_NAME in c.common_name and not c.self_issued)
-    if len(chain) != 2 or root is None or signer is None:
-        raise trail.failed(
-            steps.chain_format,
-            "the chain is not a root and a TCB signing certificate",
-            seen=", ".join(c.common_name for c in chain),
-            wanted=f"one {SIGNER_NAME!r} and one {ROOT_NAME!r}",
-        )
-    trail.passed(steps.chain_format, f"{signer.common_name}, {root.common_name}")
+    root, signer = _roles(trail, steps.chain_format, pem.encode("utf-8", "replace"), (ROOT_NAME, SIGNER_NAME), known)
     _anchored(trail, steps.anchor, root, anchor)
     _issued(trail, steps.signature, signer, root)
     _not_revoked(trail, steps.revoked, signer, root_crl)
-    return SigningChain(signer=signer, dates=(dated(steps.dates, root), dated(steps.dates, signer)))
+    return SigningChain(root=root, signer=signer, steps=steps, anchor=anchor)
 
 
-def read_pck_chain(trail: Trail, pem: bytes) -> tuple[Certificate, Certificate, Certificate]:
+def read_pck_chain(trail: Trail, pem: bytes, known: KnownCertificates) -> tuple[Certificate, Certificate, Certificate]:
     """Step 2.1: root, intermediate and PCK certificate, in whatever order they stand. Nothing of them is proven.
 
     Raises:
         NotGenuine: they are not these three.
     """
-    with trail.parsing("2.1.pck_chain_format"):
-        chain = read_pem_chain(pem)
-    root = _only(chain, _is_root)
-    intermediate = _only(chain, _is_intermediate)
-    pck = _only(chain, lambda c: not c.self_issued and PCK_NAME in c.common_name)
-    if len(chain) != 3 or root is None or intermediate is None or pck is None:
-        raise trail.failed(
-            "2.1.pck_chain_format",
-            "the chain is not a root, an intermediate CA and a PCK certificate",
-            seen=", ".join(c.common_name for c in chain),
-            wanted=f"one each of {ROOT_NAME!r}, {CA_NAME!r}, {PCK_NAME!r}",
-        )
-    trail.passed("2.1.pck_chain_format", f"{pck.common_name}, {intermediate.common_name}, {root.common_name}")
+    root, intermediate, pck = _roles(trail, "2.1.pck_chain_format", pem, (ROOT_NAME, CA_NAME, PCK_NAME), known)
     return root, intermediate, pck
 
 
@@ -186,34 +183,41 @@ def read_issuers(trail: Trail, pem: str) -> tuple[Certificate, Certificate]:
     Raises:
         NotGenuine: they are not these two.
     """
-    with trail.parsing("2.1.pck_chain_format"):
-        chain = read_pem_chain(pem.encode("utf-8", "replace"))
-    root = _only(chain, _is_root)
-    intermediate = _only(chain, _is_intermediate)
-    if len(chain) != 2 or root is None or intermediate is None:
-        raise trail.failed(
-            "2.1.pck_chain_format",
-            "the CRL's issuer chain is not a root and an intermediate CA",
-            seen=", ".join(c.common_name for c in chain),
-            wanted=f"one each of {ROOT_NAME!r}, {CA_NAME!r}",
-        )
-    trail.passed("2.1.pck_chain_format", f"{intermediate.common_name}, {root.common_name}")
+    root, intermediate = _roles(trail, "2.1.pck_chain_format", pem.encode("utf-8", "replace"), (ROOT_NAME, CA_NAME))
     return root, intermediate
 
 
-def _is_root(certificate: Certificate) -> bool:
-    return certificate.self_issued and certificate.is_ca and ROOT_NAME in certificate.common_name
+def _role(certificate: Certificate) -> str:
+    """Root, intermediate, PCK or signer, by what the reference goes by: names, and who names itself as its issuer.
+
+    A leaf that issues is none of the CAs here besides (RFC 5280, 6.1.4 k).
+    """
+    name = certificate.common_name
+    if certificate.self_issued:
+        return ROOT_NAME if certificate.is_ca and ROOT_NAME in name else ""
+    if PCK_NAME in name:
+        return PCK_NAME
+    if SIGNER_NAME in name:
+        return SIGNER_NAME
+    return CA_NAME if certificate.is_ca and CA_NAME in name else ""
 
 
-def _is_intermediate(certificate: Certificate) -> bool:
-    # The reference goes by names alone; a leaf that issues is refused here besides (RFC 5280, 6.1.4 k).
-    named = CA_NAME in certificate.common_name and PCK_NAME not in certificate.common_name
-    return not certificate.self_issued and certificate.is_ca and named
-
-
-def _only(chain: tuple[Certificate, ...], role: Callable[[Certificate], bool]) -> Certificate | None:
-    found = [certificate for certificate in chain if role(certificate)]
-    return found[0] if len(found) == 1 else None
+def _roles(
+    trail: Trail, step: str, pem: bytes, wanted: tuple[str, ...], known: KnownCertificates = NONE_KNOWN
+) -> tuple[Certificate, ...]:
+    """The certificates of these roles, in this order, in whatever order they stand in the chain, and no others."""
+    chain = trail.read(step, lambda text: read_pem_chain(text, known), pem)
+    found = {_role(certificate): certificate for certificate in chain}
+    if len(chain) != len(wanted) or not found.keys() >= set(wanted):
+        raise trail.failed(
+            step,
+            "the chain does not hold the certificates that it should",
+            seen=", ".join(c.common_name for c in chain),
+            wanted="one each of " + ", ".join(repr(role) for role in wanted),
+        )
+    roles = tuple(found[role] for role in wanted)
+    trail.passed(step, ", ".join(("{}",) * len(roles)), *(c.common_name for c in reversed(roles)))
+    return roles
 
 
 def _anchored(trail: Trail, step: str, root: Certificate, anchor: TrustAnchor) -> None:
@@ -225,7 +229,7 @@ def _anchored(trail: Trail, step: str, root: Certificate, anchor: TrustAnchor) -
             seen=f"{root.common_name}, key {root.point.hex()[:16]}…",
             wanted=f"{anchor.name}, key {anchor.key.hex()[:16]}…",
         )
-    trail.passed(step, f"{root.common_name} holds the key of {anchor.name}")
+    trail.passed(step, "{} holds the key of {}", root.common_name, anchor.name)
 
 
 def _issued(trail: Trail, step: str, subject: Certificate, issuer: Certificate) -> None:
@@ -233,30 +237,28 @@ def _issued(trail: Trail, step: str, subject: Certificate, issuer: Certificate) 
         raise trail.failed(step, f"{subject.common_name} names another issuer", wanted=issuer.common_name)
     if not is_signed(issuer.public_key, subject.signature, subject.to_be_signed):
         raise trail.failed(step, f"{subject.common_name} is not signed by {issuer.common_name}")
-    trail.passed(step, f"{issuer.common_name} signed {subject.common_name}")
+    trail.passed(step, "{} signed {}", issuer.common_name, subject.common_name)
 
 
 def _crl(trail: Trail, steps: tuple[str, str], text: str, issuer: Certificate) -> RevocationList:
     parse_step, signature_step = steps
-    with trail.parsing(parse_step):
-        crl = read_crl(text)
-    trail.passed(parse_step, f"{len(crl.der)} bytes, next update {crl.next_update.isoformat()}")
+    crl = trail.read(parse_step, read_crl, text)
+    trail.passed(parse_step, "{} bytes, next update {}", len(crl.der), crl.next_update)
     if crl.issuer != issuer.subject:
         raise trail.failed(signature_step, "the revocation list is of another CA", wanted=issuer.common_name)
     if not is_signed(issuer.public_key, crl.signature, crl.to_be_signed):
         raise trail.failed(signature_step, f"the revocation list is not signed by {issuer.common_name}")
-    trail.passed(signature_step, f"{issuer.common_name} signed it")
+    trail.passed(signature_step, "{} signed it", issuer.common_name)
     return crl
 
 
 def _not_revoked(trail: Trail, step: str, certificate: Certificate, crl: RevocationList) -> None:
     if crl.revokes(certificate.serial):
         raise trail.failed(step, f"{certificate.common_name} is revoked", seen=f"serial {certificate.serial:x}")
-    trail.passed(step, f"serial {certificate.serial:x} is not on the list")
+    trail.passed(step, "serial {:x} is not on the list", certificate.serial)
 
 
-def dated(step: str, certificate: Certificate) -> Dated:
-    """The stretch for which a certificate says that it holds."""
+def _dated(step: str, certificate: Certificate) -> Dated:
     return Dated(step, certificate.common_name, Window(certificate.not_before, certificate.not_after))
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.core.verify.chain import PCK_CAS, prove_issuers, prove_lists, read_issuers
-from ambergate.core.verify.statements import prove_qe_identity, prove_tcb_info
+from ambergate.core.verify.statements import prove_statements
 from ambergate.core.verify.trail import Trail
-from ambergate.core.verify.verdict import common_window, first_to_end
+from ambergate.core.verify.verdict import common_window, first_to_end, records_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -75,17 +75,15 @@ def verify_collateral(collateral: Collateral, *, at: datetime, anchor: TrustAnch
         )
     prove_issuers(trail, root, intermediate, anchor)
     lists = prove_lists(trail, root, intermediate, collateral.root_ca_crl, collateral.pck_crl)
-    tcb = prove_tcb_info(trail, collateral, lists.root, anchor)
-    qe = prove_qe_identity(trail, collateral, lists.root, anchor)
-    dates = (tcb.dated, qe.dated, *lists.dates, *tcb.chain_dates, *qe.chain_dates)
-    trail.check_dates(dates, at)
+    endorsements = prove_statements(trail, collateral, root, lists, anchor)
+    trail.check_dates(endorsements.dates, at)
     return VerifiedCollateral(
         collateral=collateral,
         at=at,
         anchor=anchor,
         ca=ca,
-        tcb_info=tcb.info,
-        qe_identity=qe.identity,
-        dates=dates,
-        checks=tuple(trail.records),
+        tcb_info=endorsements.tcb_info,
+        qe_identity=endorsements.qe_identity,
+        dates=endorsements.dates,
+        checks=tuple(records_of(trail.notes)),
     )

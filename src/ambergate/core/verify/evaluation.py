@@ -52,7 +52,7 @@ def _covered(trail: Trail, level: TcbLevel | None, platform: PlatformTcb) -> Tcb
         if platform.tee_tcb_svn is not None:
             seen += f", TEE_TCB_SVN {' '.join(map(str, platform.tee_tcb_svn))}"
         raise trail.failed("9.1.tcb_level", "no TCB level covers this platform", seen=seen)
-    trail.passed("9.1.tcb_level", f"{level.status.value} ({level.date.date().isoformat()})")
+    trail.passed("9.1.tcb_level", "{} ({})", level.status.value, level.date.date())
     return level
 
 
@@ -60,7 +60,7 @@ def _qe(trail: Trail, isv_svn: int, identity: QeIdentity) -> QeLevel:
     level = qe_level(isv_svn, identity)
     if level is None:
         raise trail.failed("9.3.qe_tcb_level", "no level covers this quoting enclave", seen=f"ISVSVN {isv_svn}")
-    trail.passed("9.3.qe_tcb_level", f"{level.status.value} at ISVSVN {isv_svn}")
+    trail.passed("9.3.qe_tcb_level", "{} at ISVSVN {}", level.status.value, isv_svn)
     return level
 
 
@@ -75,7 +75,7 @@ def _verdict(
             "Intel has revoked this TCB level",
             seen=f"platform {level.status.value}{of_module}, quoting enclave {qe.status.value}",
         )
-    trail.passed("9.4.tcb_not_revoked", status.value)
+    trail.passed("9.4.tcb_not_revoked", "{}", status.value)
     advisories = (*level.advisory_ids, *(module.advisory_ids if module else ()), *qe.advisory_ids)
     return TcbVerdict(
         status=status,

@@ -1,30 +1,37 @@
 """`Verifier`: `verify_quote` with a memory of what it has proven.
 
-On a platform seen before, everything but the quote's own signature is a fact already: the chain, the collateral, the
-quoting enclave's binding of the attestation key, the TCB status. Each such fact is remembered under a digest of the
-exact bytes that it was proven from, together with the window of time in which all of it holds. What is new in the
-next quote is one signature over header and report, and that is always checked.
+Three kinds of fact, each remembered under the exact bytes that it was proven from:
 
-Soundness: the digest covers the certification data, the QE report, its signature, the attestation key, the header's
-fixed fields and, for a TD, the parts of its report that the TCB status depends on; the collateral (revocation lists
-among it) is part of the key, byte for byte. Whatever is not found, or does not hold, is verified from nothing by
-`verify_quote`, which also words every refusal: this module can accept, it never refuses.
+- a CA's certificate, read: by its DER.
+- endorsements: all that one collateral bundle proves under one root and intermediate. A new platform under known
+  collateral then costs three signatures: its PCK certificate's, its QE report's, the quote's.
+- a platform: that the holder of this attestation key is a quoting enclave of Intel's on a platform of this TCB. The
+  next quote of the same platform costs one signature, the quote's own, and that is always checked.
+
+Soundness: the digest that a platform is found by covers the certification data, the QE report, its signature, the
+attestation key, the header's fixed fields and, for a TD, the parts of its report that the TCB status depends on; the
+collateral (revocation lists among it) is part of every key, byte for byte, so that a new list is a new fact. Every
+fact has its window, and holds at `at` or is not used. Whatever is not found, or does not hold, is verified from
+nothing by `verify_quote`, which also words every refusal: this module can accept, it never refuses.
 """
 
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ambergate.core.errors import NotGenuine
 from ambergate.core.quote.codec import parse_quote
 from ambergate.core.quote.layout import MAX_QUOTE, MAX_TRAILING
 from ambergate.core.verify.anchors import TrustAnchor
-from ambergate.core.verify.signatures import is_signed_raw, point_key
-from ambergate.core.verify.verdict import VerifiedQuote
-from ambergate.core.verify.verifier import verify_quote
+from ambergate.core.verify.chain import check_pck_revocation, prove_issuers, prove_lists, prove_pck
+from ambergate.core.verify.recent import Recent
+from ambergate.core.verify.signatures import is_signed_raw
+from ambergate.core.verify.statements import Endorsements, prove_statements
+from ambergate.core.verify.trail import Trail
+from ambergate.core.verify.verdict import VerifiedQuote, Window, common_window
+from ambergate.core.verify.verifier import judge, pck_dates, read_claim, read_platform, verify_quote
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,10 +39,13 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
     from ambergate.core.collateral.bundle import Collateral
+    from ambergate.core.collateral.certificates import Certificate
     from ambergate.core.collateral.pck import PckExtension
-    from ambergate.core.verify.verdict import Dated, TcbVerdict, Window
+    from ambergate.core.verify.verdict import Dated, TcbVerdict
 
 MAX_PLATFORMS: Final = 100_000  # facts; each takes below 4 KiB
+MAX_ENDORSEMENTS: Final = 256  # families under one CA; each takes about 100 KiB
+MAX_CERTIFICATES: Final = 64  # Intel has published two roots and two intermediates
 
 # First eight bytes of the header (version, attestation key type, TEE type) -> where the report begins and ends.
 _SHAPES: Final = {
@@ -56,29 +66,41 @@ class _Parts(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class _Known:
+    """Endorsements, and the window in which all of them hold."""
+
+    endorsements: Endorsements
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
 class _Fact:
-    """That the holder of this key is a quoting enclave of Intel's on this platform, while the window holds."""
+    """That the holder of this key is a quoting enclave of Intel's on this platform, while both windows hold."""
 
     attestation_key: EllipticCurvePublicKey
     tcb: TcbVerdict
     platform: PckExtension
-    dates: tuple[Dated, ...]
-    window: Window
+    pck: Dated
+    known: _Known
+
+    def holds(self, at: datetime) -> bool:
+        """Whether everything that the fact was proven from holds at `at`."""
+        return _within(self.known.window, at) and _within(self.pck.window, at)
 
 
 class Verifier:
-    """Verifies quotes under one trust anchor, and remembers proven platforms. Safe to share between threads.
+    """Verifies quotes under one trust anchor, and remembers what it has proven. Safe to share between threads.
 
     Args:
         anchor: the root that vouches; Intel's when not given.
-        max_platforms: how many facts are remembered; the one used longest ago is forgotten first.
+        max_platforms: how many platforms are remembered; the one used longest ago is forgotten first.
     """
 
     def __init__(self, *, anchor: TrustAnchor | None = None, max_platforms: int = MAX_PLATFORMS) -> None:
         self.anchor = anchor or TrustAnchor.intel()
-        self._max_platforms = max_platforms
-        self._facts: OrderedDict[tuple[bytes, Collateral], _Fact] = OrderedDict()
-        self._lock = threading.Lock()
+        self._platforms: Recent[tuple[bytes, Collateral], _Fact] = Recent(max_platforms)
+        self._endorsements: Recent[tuple[bytes, bytes, Collateral], _Known] = Recent(MAX_ENDORSEMENTS)
+        self._certificates: Recent[bytes, Certificate] = Recent(MAX_CERTIFICATES)
 
     def verify(self, raw: bytes, collateral: Collateral, *, at: datetime) -> VerifiedQuote:
         """Parse a quote and prove it, as `verify_quote` does; see there.
@@ -98,43 +120,61 @@ class Verifier:
             raise ValueError(msg)
         raw = bytes(raw)
         parts = _cut(raw)
-        fact = None if parts is None else self._recall(parts.digest, collateral)
-        if (
-            parts is not None
-            and fact is not None
-            and fact.window.not_before <= at <= fact.window.not_after
-            and is_signed_raw(fact.attestation_key, parts.signature, parts.signed)
-        ):
-            return _Recalled.of(raw, fact, collateral, self.anchor, at)
-        verified = verify_quote(parse_quote(raw), collateral, at=at, anchor=self.anchor)
         if parts is not None:
-            key = point_key(verified.quote.attestation_key)
-            self._remember(
-                parts.digest, collateral, _Fact(key, verified.tcb, verified.platform, verified.dates, verified.window)
-            )
-        return verified
-
-    def _recall(self, digest: bytes, collateral: Collateral) -> _Fact | None:
-        key = (digest, collateral)
-        with self._lock:
-            fact = self._facts.get(key)
+            fact = self._platforms.get((parts.digest, collateral))
+            if (
+                fact is not None
+                and fact.holds(at)
+                and is_signed_raw(fact.attestation_key, parts.signature, parts.signed)
+            ):
+                return _Recalled.of(raw, fact, collateral, self.anchor, at)
+            fact = self._prove(raw, collateral, at)
             if fact is not None:
-                self._facts.move_to_end(key)
-            return fact
+                self._platforms.put((parts.digest, collateral), fact)
+                return _Recalled.of(raw, fact, collateral, self.anchor, at)
+        return verify_quote(parse_quote(raw), collateral, at=at, anchor=self.anchor)
 
-    def _remember(self, digest: bytes, collateral: Collateral, fact: _Fact) -> None:
-        with self._lock:
-            self._facts[digest, collateral] = fact
-            while len(self._facts) > self._max_platforms:
-                self._facts.popitem(last=False)
+    def get(self, der: bytes) -> Certificate | None:
+        """A CA's certificate that was read before, by its DER."""
+        return self.anchor.get(der) or self._certificates.get(der)
+
+    def _prove(self, raw: bytes, collateral: Collateral, at: datetime) -> _Fact | None:
+        """The steps of `verify_quote`, those that depend on the collateral alone at most once. None: one failed."""
+        trail = Trail()
+        try:
+            claim = read_claim(trail, parse_quote(raw), self)
+            prove_pck(trail, claim.pck, claim.intermediate)
+            known = self._endorsed(trail, claim.root, claim.intermediate, collateral)
+            check_pck_revocation(trail, claim.pck, known.endorsements.pck_crl)
+            platform = read_platform(trail, claim.pck)
+            pck = pck_dates(claim.pck)
+            if not (_within(known.window, at) and _within(pck.window, at)):
+                return None
+            tcb = judge(trail, claim, platform, known.endorsements)
+        except NotGenuine:
+            return None
+        return _Fact(claim.attestation_key, tcb, platform, pck, known)
+
+    def _endorsed(self, trail: Trail, root: Certificate, intermediate: Certificate, collateral: Collateral) -> _Known:
+        key = (root.der, intermediate.der, collateral)
+        known = self._endorsements.get(key)
+        if known is None:
+            prove_issuers(trail, root, intermediate, self.anchor)
+            lists = prove_lists(trail, root, intermediate, collateral.root_ca_crl, collateral.pck_crl)
+            endorsements = prove_statements(trail, collateral, root, lists, self.anchor)
+            known = _Known(endorsements, common_window(endorsements.dates))
+            self._endorsements.put(key, known)
+            self._certificates.put(intermediate.der, intermediate)
+        return known
 
 
 class _Recalled(VerifiedQuote):
-    """A verdict from memory. Its quote is parsed, and its checks are made again, when somebody asks for them."""
+    """A verdict that rests on memory. Its quote is parsed, and its steps are taken again, when somebody asks."""
 
-    __slots__ = ("_raw",)
+    __slots__ = ("_fact", "_raw")
 
     _raw: bytes
+    _fact: _Fact
 
     @classmethod
     def of(cls, raw: bytes, fact: _Fact, collateral: Collateral, anchor: TrustAnchor, at: datetime) -> VerifiedQuote:
@@ -146,19 +186,25 @@ class _Recalled(VerifiedQuote):
         put(self, "tcb", fact.tcb)
         put(self, "platform", fact.platform)
         put(self, "collateral", collateral)
-        put(self, "dates", fact.dates)
+        put(self, "_fact", fact)
         return self
 
     def __getattr__(self, name: str) -> object:
-        """`quote` and `checks`, which are made at first use."""
+        """`quote`, `dates` and `notes`, which are made at first use."""
         if name == "quote":
             value: object = parse_quote(self._raw)
-        elif name == "checks":
-            value = verify_quote(self.quote, self.collateral, at=self.at, anchor=self.anchor).checks
+        elif name == "dates":
+            value = self._fact.known.endorsements.dates_with(self._fact.pck)
+        elif name == "notes":
+            value = verify_quote(self.quote, self.collateral, at=self.at, anchor=self.anchor).notes
         else:
             raise AttributeError(name)
         object.__setattr__(self, name, value)
         return value
+
+
+def _within(window: Window, at: datetime) -> bool:
+    return window.not_before <= at <= window.not_after
 
 
 def _cut(raw: bytes) -> _Parts | None:

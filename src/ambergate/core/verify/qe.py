@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from ambergate.core.quote.report import write_enclave_report
 from ambergate.core.verify.signatures import is_signed_raw
+from ambergate.core.verify.verdict import worded
 
 if TYPE_CHECKING:
     from ambergate.core.collateral.certificates import Certificate
@@ -32,7 +33,7 @@ def prove_qe_report(trail: Trail, quote: Quote, pck: Certificate) -> None:
     """
     if not is_signed_raw(pck.public_key, quote.qe_report_signature, write_enclave_report(quote.qe_report)):
         raise trail.failed("7.1.qe_report_signature", "the QE report is not signed by this platform's PCK key")
-    trail.passed("7.1.qe_report_signature", f"the key of {pck.common_name} (serial {pck.serial:x}) signed it")
+    trail.passed("7.1.qe_report_signature", "the key of {} (serial {:x}) signed it", pck.common_name, pck.serial)
     digest = hashlib.sha256(quote.attestation_key + quote.qe_auth_data).digest()
     if quote.qe_report.report_data.value[:32] != digest:
         raise trail.failed(
@@ -41,7 +42,7 @@ def prove_qe_report(trail: Trail, quote: Quote, pck: Certificate) -> None:
             seen=quote.qe_report.report_data.hex()[:64],
             wanted=digest.hex(),
         )
-    trail.passed("7.2.attestation_key_binding", f"REPORTDATA starts with {digest.hex()[:16]}…")
+    trail.passed("7.2.attestation_key_binding", "REPORTDATA starts with {}…", digest[:8])
 
 
 def match_qe_identity(trail: Trail, tee: str, report: EnclaveReport, identity: QeIdentity) -> None:
@@ -53,15 +54,21 @@ def match_qe_identity(trail: Trail, tee: str, report: EnclaveReport, identity: Q
         NotGenuine: at the first step that fails.
     """
     misc = report.misc_select & identity.misc_select_mask
-    attributes = bytes(a & m for a, m in zip(report.attributes.value, identity.attributes_mask, strict=True))
+    attributes = masked(report.attributes.value, identity.attributes_mask)
     comparisons = (
         ("7.3.qe_identity_id", "the QE identity is of another enclave", identity.kind, IDENTITY_OF[tee]),
-        ("7.4.qe_miscselect", "the quoting enclave's MISCSELECT differs", f"{misc:08x}", f"{identity.misc_select:08x}"),
-        ("7.5.qe_attributes", "the quoting enclave's ATTRIBUTES differ", attributes.hex(), identity.attributes.hex()),
-        ("7.6.qe_mrsigner", "the quoting enclave's signer differs", report.mr_signer.hex(), identity.mr_signer.hex()),
+        ("7.4.qe_miscselect", "the quoting enclave's MISCSELECT differs", misc, identity.misc_select),
+        ("7.5.qe_attributes", "the quoting enclave's ATTRIBUTES differ", attributes, identity.attributes),
+        ("7.6.qe_mrsigner", "the quoting enclave's signer differs", report.mr_signer.value, identity.mr_signer.value),
         ("7.7.qe_isvprodid", "the quoting enclave's product differs", report.isv_prod_id, identity.isv_prod_id),
     )
     for step, message, seen, wanted in comparisons:
         if seen != wanted:
-            raise trail.failed(step, message, seen=seen, wanted=wanted)
-        trail.passed(step, str(seen))
+            raise trail.failed(step, message, seen=worded(seen), wanted=worded(wanted))
+        trail.passed(step, "{}", seen)
+
+
+def masked(value: bytes, mask: bytes) -> bytes:
+    """The bits of `value` that `mask` has, both of one length."""
+    both = int.from_bytes(value, "big") & int.from_bytes(mask, "big")
+    return both.to_bytes(len(value), "big")

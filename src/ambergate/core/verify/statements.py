@@ -1,4 +1,4 @@
-"""Intel's signed JSON statements: TCB info (steps 3.5, 3.6) and QE identity (4.5, 4.6).
+"""Intel's signed JSON statements: TCB info (steps 3.1 to 3.6) and QE identity (4.1 to 4.6).
 
 The signature is checked before the text is parsed: only what Intel said is read at all.
 """
@@ -16,66 +16,66 @@ from ambergate.core.verify.verdict import Dated, Window
 
 if TYPE_CHECKING:
     from ambergate.core.collateral.bundle import Collateral
-    from ambergate.core.collateral.certificates import Certificate
+    from ambergate.core.collateral.certificates import Certificate, KnownCertificates
     from ambergate.core.collateral.crl import RevocationList
     from ambergate.core.verify.anchors import TrustAnchor
+    from ambergate.core.verify.chain import Lists
     from ambergate.core.verify.trail import Trail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProvenTcbInfo:
-    """TCB info that Intel signed, and when it holds."""
+class Endorsements:
+    """All that collateral proves under one pair of CAs: the same for every platform that they certify."""
 
-    info: TcbInfo
-    dated: Dated
-    chain_dates: tuple[Dated, ...]
+    pck_crl: RevocationList
+    tcb_info: TcbInfo
+    qe_identity: QeIdentity
+    dates: tuple[Dated, ...]  # of statements, CAs, lists and signing chains, in the order in which they are checked
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProvenQeIdentity:
-    """A QE identity that Intel signed, and when it holds."""
-
-    identity: QeIdentity
-    dated: Dated
-    chain_dates: tuple[Dated, ...]
+    def dates_with(self, pck: Dated) -> tuple[Dated, ...]:
+        """The same with those of a PCK certificate, which stand behind its CAs'."""
+        return (*self.dates[:4], pck, *self.dates[4:])
 
 
-def prove_tcb_info(
-    trail: Trail, collateral: Collateral, root_crl: RevocationList, anchor: TrustAnchor
-) -> ProvenTcbInfo:
-    """Steps 3.1 to 3.6.
+def prove_statements(
+    trail: Trail, collateral: Collateral, root: Certificate, lists: Lists, anchor: TrustAnchor
+) -> Endorsements:
+    """Steps 3.1 to 4.6: Intel signed the TCB info and the QE identity, with certificates that are not revoked.
+
+    Args:
+        trail: where the steps are recorded.
+        collateral: the statements and their signing chains; where both chains are one text, it is proven once.
+        root: the root of the PCK chain; where a signing chain holds the same certificate, it is not read again.
+        lists: proven by `prove_lists`.
+        anchor: whose key the roots must hold.
 
     Raises:
         NotGenuine: at the first step that fails.
     """
-    chain = prove_signing_chain(trail, TCB_CHAIN, collateral.tcb_info_issuer_chain, root_crl, anchor)
-    _signed(trail, "3.5.tcb_info_signature", chain.signer, collateral.tcb_info, collateral.tcb_info_signature)
-    with trail.parsing("3.6.tcb_info_format"):
-        info = read_tcb_info(collateral.tcb_info)
+    known: KnownCertificates = {root.der: root}
+    tcb_chain = prove_signing_chain(trail, TCB_CHAIN, collateral.tcb_info_issuer_chain, lists.root, anchor, known)
+    _signed(trail, "3.5.tcb_info_signature", tcb_chain.signer, collateral.tcb_info, collateral.tcb_info_signature)
+    info = trail.read("3.6.tcb_info_format", read_tcb_info, collateral.tcb_info)
     trail.passed(
         "3.6.tcb_info_format",
-        f"version {info.version}, {info.tee}, FMSPC {info.fmspc}, evaluation {info.evaluation_data_number}, "
-        f"{len(info.levels)} levels",
+        "version {}, {}, FMSPC {}, evaluation {}, {} levels",
+        *(info.version, info.tee, info.fmspc, info.evaluation_data_number, len(info.levels)),
     )
-    dated = Dated("5.1.tcb_info_dates", "the TCB info", Window(info.issue_date, info.next_update))
-    return ProvenTcbInfo(info=info, dated=dated, chain_dates=chain.dates)
-
-
-def prove_qe_identity(
-    trail: Trail, collateral: Collateral, root_crl: RevocationList, anchor: TrustAnchor
-) -> ProvenQeIdentity:
-    """Steps 4.1 to 4.6.
-
-    Raises:
-        NotGenuine: at the first step that fails.
-    """
-    chain = prove_signing_chain(trail, QE_CHAIN, collateral.qe_identity_issuer_chain, root_crl, anchor)
-    _signed(trail, "4.5.qe_identity_signature", chain.signer, collateral.qe_identity, collateral.qe_identity_signature)
-    with trail.parsing("4.6.qe_identity_format"):
-        identity = read_qe_identity(collateral.qe_identity)
-    trail.passed("4.6.qe_identity_format", f"{identity.kind}, evaluation {identity.evaluation_data_number}")
-    dated = Dated("5.2.qe_identity_dates", "the QE identity", Window(identity.issue_date, identity.next_update))
-    return ProvenQeIdentity(identity=identity, dated=dated, chain_dates=chain.dates)
+    if collateral.qe_identity_issuer_chain == collateral.tcb_info_issuer_chain:
+        qe_chain = tcb_chain.again(trail, QE_CHAIN)
+    else:
+        qe_chain = prove_signing_chain(trail, QE_CHAIN, collateral.qe_identity_issuer_chain, lists.root, anchor, known)
+    _signed(
+        trail, "4.5.qe_identity_signature", qe_chain.signer, collateral.qe_identity, collateral.qe_identity_signature
+    )
+    identity = trail.read("4.6.qe_identity_format", read_qe_identity, collateral.qe_identity)
+    trail.passed("4.6.qe_identity_format", "{}, evaluation {}", identity.kind, identity.evaluation_data_number)
+    dates = (
+        Dated("5.1.tcb_info_dates", "the TCB info", Window(info.issue_date, info.next_update)),
+        Dated("5.2.qe_identity_dates", "the QE identity", Window(identity.issue_date, identity.next_update)),
+        *(*lists.dates, *tcb_chain.dates, *qe_chain.dates),
+    )
+    return Endorsements(pck_crl=lists.pck, tcb_info=info, qe_identity=identity, dates=dates)
 
 
 def _signed(trail: Trail, step: str, signer: Certificate, text: str, signature: str) -> None:
@@ -88,4 +88,4 @@ def _signed(trail: Trail, step: str, signer: Certificate, text: str, signature: 
         raise trail.failed(step, "the signature is not 128 hex digits", seen=f"{len(signature)} characters")
     if not is_signed_raw(signer.public_key, raw, text.encode("utf-8", "surrogatepass")):
         raise trail.failed(step, f"{signer.common_name} did not sign this text", seen=f"signature {signature[:16]}…")
-    trail.passed(step, f"{signer.common_name} signed {len(text)} characters")
+    trail.passed(step, "{} signed {} characters", signer.common_name, len(text))

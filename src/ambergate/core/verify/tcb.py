@@ -6,6 +6,7 @@ Source: QVL `VerifyQuote` (checkTcbLevel, convergeTcbStatus) and `EnclaveReportV
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import ge
 from typing import TYPE_CHECKING, Final, Self
 
 from ambergate.core.collateral.tcb_info import TcbStatus
@@ -52,19 +53,23 @@ class PlatformTcb:
 
 def platform_level(platform: PlatformTcb, info: TcbInfo) -> TcbLevel | None:
     """The highest level that the platform covers. None: no level does."""
-    return next((level for level in info.levels if covers(platform, level)), None)
+    for level in info.levels:
+        if covers(platform, level):
+            return level
+    return None
 
 
 def covers(platform: PlatformTcb, level: TcbLevel) -> bool:
     """Every SGX component and the PCE are at least as new as the level's."""
-    return platform.pce_svn >= level.pce_svn and all(
-        have >= need for have, need in zip(platform.components, level.components, strict=True)
-    )
+    return platform.pce_svn >= level.pce_svn and all(map(ge, platform.components, level.components))
 
 
 def qe_level(isv_svn: int, identity: QeIdentity) -> QeLevel | None:
     """The first level, in the document's order, that the quoting enclave covers. None: no level does."""
-    return next((level for level in identity.levels if level.isv_svn <= isv_svn), None)
+    for level in identity.levels:
+        if level.isv_svn <= isv_svn:
+            return level
+    return None
 
 
 def merge_qe(platform: TcbStatus, qe: TcbStatus) -> TcbStatus:

@@ -52,7 +52,7 @@ def match_module(trail: Trail, report: TdReport, info: TcbInfo) -> TdxModule:
         raise trail.failed(
             "6.4.tdx_module_identity", "the TDX module is not described", seen=f"version {version}", wanted=known
         )
-    trail.passed("6.4.tdx_module_identity", module.id or "version 0")
+    trail.passed("6.4.tdx_module_identity", "{}", module.id or "version 0")
     if report.mr_signer_seam != module.mr_signer:
         raise trail.failed(
             "6.5.tdx_module_signer",
@@ -60,7 +60,7 @@ def match_module(trail: Trail, report: TdReport, info: TcbInfo) -> TdxModule:
             seen=report.mr_signer_seam,
             wanted=module.mr_signer,
         )
-    trail.passed("6.5.tdx_module_signer", str(report.mr_signer_seam)[:32])
+    trail.passed("6.5.tdx_module_signer", "{}…", report.mr_signer_seam.value[:16])
     # The reference asks for zero and for equality, and does not apply the mask.
     if any(report.seam_attributes) or report.seam_attributes != module.attributes:
         raise trail.failed(
@@ -69,7 +69,7 @@ def match_module(trail: Trail, report: TdReport, info: TcbInfo) -> TdxModule:
             seen=report.seam_attributes.hex(),
             wanted=f"{module.attributes.hex()}, zero",
         )
-    trail.passed("6.6.tdx_module_attributes", report.seam_attributes.hex())
+    trail.passed("6.6.tdx_module_attributes", "{}", report.seam_attributes)
     return module
 
 
@@ -90,7 +90,7 @@ def module_level(trail: Trail, isv_svn: int, module: TdxModule) -> TdxModuleLeve
             seen=f"{module.id} at ISVSVN {isv_svn}",
             wanted=", ".join(f">= {each.isv_svn}" for each in module.levels),
         )
-    trail.passed("9.2.tdx_module_level", f"{level.status.value} at ISVSVN {isv_svn}")
+    trail.passed("9.2.tdx_module_level", "{} at ISVSVN {}", level.status.value, isv_svn)
     return level
 
 

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ambergate.core.errors import Malformed, NotGenuine
 from ambergate.core.verify.steps import BY_ID
-from ambergate.core.verify.verdict import CheckRecord
+from ambergate.core.verify.verdict import CheckRecord, records_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from ambergate.core.verify.verdict import Dated
+    from ambergate.core.verify.verdict import Dated, Note
+
+A = TypeVar("A")
+T = TypeVar("T")
 
 
 class Trail:
-    """Collects a `CheckRecord` for every step that held, and makes the error of the one that did not."""
+    """Collects a note of every step that held, and makes the error of the one that did not."""
 
-    __slots__ = ("records",)
+    __slots__ = ("notes",)
 
     def __init__(self) -> None:
-        self.records: list[CheckRecord] = []
+        self.notes: list[Note] = []
 
-    def passed(self, step: str, detail: str) -> None:
-        """Record that a step held, and what was looked at."""
-        self.records.append(CheckRecord(step, ok=True, detail=detail))
+    def passed(self, step: str, template: str, *values: object) -> None:
+        """Record that a step held, and what was looked at: `template` filled with `values` when somebody reads it."""
+        self.notes.append((step, template, values))
 
     def failed(
         self, step: str, message: str, *, seen: object = None, wanted: object = None, hint: str | None = None
@@ -35,27 +37,26 @@ class Trail:
         detail = (
             message if seen is None else f"{message}: seen {seen}" + ("" if wanted is None else f", wanted {wanted}")
         )
-        self.records.append(CheckRecord(step, ok=False, detail=detail))
+        checks = [*records_of(self.notes), CheckRecord(step, ok=False, detail=detail)]
         known = BY_ID[step]
         return NotGenuine(
             message,
             step=step,
             code=known.code,
-            checks=self.records,
+            checks=checks,
             seen=seen,
             wanted=wanted,
             hint=hint or known.remedy,
         )
 
-    @contextmanager
-    def parsing(self, step: str) -> Iterator[None]:
-        """What does not parse inside fails this step.
+    def read(self, step: str, reader: Callable[[A], T], data: A) -> T:
+        """What `reader` makes of `data`; what does not parse fails this step.
 
         Raises:
             NotGenuine: at `step`, instead of any `Malformed`.
         """
         try:
-            yield
+            return reader(data)
         except Malformed as exc:
             raise self.failed(step, exc.message, seen=exc.seen, wanted=exc.wanted) from exc
 
@@ -74,4 +75,4 @@ class Trail:
                     seen=at.isoformat(),
                     wanted=f"{fact.window.not_before.isoformat()} to {fact.window.not_after.isoformat()}",
                 )
-            self.passed(fact.step, f"{fact.what} holds until {fact.window.not_after.isoformat()}")
+            self.passed(fact.step, "{} holds until {}", fact.what, fact.window.not_after)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, NamedTuple
 
+from ambergate.core.collateral.crl import crl_der
 from ambergate.core.quote.codec import encode_quote
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from ambergate.core.collateral.bundle import Collateral
@@ -31,16 +33,32 @@ class CheckRecord:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+# A step that held: its id, a template of what was looked at, and what fills it. Most are never read.
+Note = tuple[str, str, tuple[object, ...]]
+
+
+def records_of(notes: Iterable[Note]) -> list[CheckRecord]:
+    """The notes as records, in words; instants in ISO 8601."""
+    return [
+        CheckRecord(step, ok=True, detail=template.format(*map(worded, values))) for step, template, values in notes
+    ]
+
+
+def worded(value: object) -> object:
+    """A value as it stands in a record: instants in ISO 8601, octets in hex, anything else as it is."""
+    if isinstance(value, date):
+        return value.isoformat()
+    return value.hex() if isinstance(value, bytes) else value
+
+
+class Window(NamedTuple):
     """A stretch of time, both ends included."""
 
     not_before: datetime
     not_after: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Dated:
+class Dated(NamedTuple):
     """Something proven that holds for a stretch of time only, and the step that looks at the time."""
 
     step: str
@@ -100,7 +118,12 @@ class VerifiedQuote:
     platform: PckExtension
     collateral: Collateral
     dates: tuple[Dated, ...]  # everything that the verdict rests on and that holds for a stretch of time only
-    checks: tuple[CheckRecord, ...]
+    notes: tuple[Note, ...] = field(repr=False)
+
+    @property
+    def checks(self) -> tuple[CheckRecord, ...]:
+        """The record of every step, in their order."""
+        return tuple(records_of(self.notes))
 
     @property
     def window(self) -> Window:
@@ -138,11 +161,11 @@ class VerifiedQuote:
         c = self.collateral
         return CollateralDigests(
             qe_identity_chain=_sha256(c.qe_identity_issuer_chain),
-            qe_identity_crl=hashlib.sha256(bytes.fromhex(c.root_ca_crl)).digest(),
+            qe_identity_crl=hashlib.sha256(crl_der(c.root_ca_crl)).digest(),
             qe_identity=_sha256(f'{{"enclaveIdentity":{c.qe_identity},"signature":"{c.qe_identity_signature}"}}'),
             quote=hashlib.sha256(encode_quote(self.quote)).digest(),
             tcb_info_chain=_sha256(c.tcb_info_issuer_chain),
-            tcb_info_crl=hashlib.sha256(bytes.fromhex(c.root_ca_crl)).digest(),
+            tcb_info_crl=hashlib.sha256(crl_der(c.root_ca_crl)).digest(),
             tcb_info=_sha256(f'{{"tcbInfo":{c.tcb_info},"signature":"{c.tcb_info_signature}"}}'),
         )
 

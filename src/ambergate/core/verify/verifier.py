@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ambergate.core.collateral.pck import PckExtension, read_pck_extension
-from ambergate.core.errors import MalformedCollateral
 from ambergate.core.quote.codec import signed_region
 from ambergate.core.quote.layout import PCK_CERT_CHAIN
 from ambergate.core.quote.td_report import TdReport
 from ambergate.core.verify.anchors import TrustAnchor
-from ambergate.core.verify.chain import (
-    PCK_CHAIN_DATES,
-    check_pck_revocation,
-    dated,
-    prove_issuers,
-    prove_lists,
-    prove_pck,
-    read_pck_chain,
-)
+from ambergate.core.verify.chain import check_pck_revocation, prove_issuers, prove_lists, prove_pck, read_pck_chain
 from ambergate.core.verify.evaluation import evaluate_tcb
 from ambergate.core.verify.qe import match_qe_identity, prove_qe_report
 from ambergate.core.verify.signatures import is_signed_raw, point_key
-from ambergate.core.verify.statements import prove_qe_identity, prove_tcb_info
+from ambergate.core.verify.statements import Endorsements, prove_statements
 from ambergate.core.verify.tcb import PlatformTcb
 from ambergate.core.verify.tdx import match_module
 from ambergate.core.verify.trail import Trail
-from ambergate.core.verify.verdict import VerifiedQuote
+from ambergate.core.verify.verdict import Dated, VerifiedQuote, Window
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -34,9 +26,21 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
     from ambergate.core.collateral.bundle import Collateral
-    from ambergate.core.collateral.certificates import Certificate
+    from ambergate.core.collateral.certificates import Certificate, KnownCertificates
     from ambergate.core.collateral.tcb_info import TcbInfo
     from ambergate.core.quote.layout import Quote
+    from ambergate.core.verify.verdict import TcbVerdict
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A quote cut up by steps 1.1 to 2.1: what its signatures are checked with. Nothing of it is proven."""
+
+    quote: Quote
+    attestation_key: EllipticCurvePublicKey
+    root: Certificate
+    intermediate: Certificate
+    pck: Certificate
 
 
 def verify_quote(
@@ -59,7 +63,7 @@ def verify_quote(
 
     Args:
         quote: what somebody claims.
-        collateral: Intel's statements; all of them are checked.
+        collateral: Intel's statements; all of them are checked, but for the CRL issuer chain: the quote's own is.
         at: the instant that certificates, lists and statements must be valid at; aware.
         anchor: the root that vouches; Intel's when not given.
 
@@ -72,26 +76,17 @@ def verify_quote(
         raise ValueError(msg)
     anchor = anchor or TrustAnchor.intel()
     trail = Trail()
-    trail.passed("1.1.quote_format", f"{quote.tee.name} quote, version {quote.header.version}")
-    _check_certification(trail, quote)
-    attestation_key = _read_attestation_key(trail, quote)
-    root, intermediate, pck = read_pck_chain(trail, quote.certification.data)
+    claim = read_claim(trail, quote, anchor)
+    root, intermediate = claim.root, claim.intermediate
     prove_issuers(trail, root, intermediate, anchor)
-    prove_pck(trail, pck, intermediate)
+    prove_pck(trail, claim.pck, intermediate)
     lists = prove_lists(trail, root, intermediate, collateral.root_ca_crl, collateral.pck_crl)
-    check_pck_revocation(trail, pck, lists)
-    platform = _read_platform(trail, pck)
-    tcb = prove_tcb_info(trail, collateral, lists.root, anchor)
-    qe = prove_qe_identity(trail, collateral, lists.root, anchor)
-    dates = (tcb.dated, qe.dated, dated(PCK_CHAIN_DATES, pck), *lists.dates, *tcb.chain_dates, *qe.chain_dates)
+    check_pck_revocation(trail, claim.pck, lists.pck)
+    platform = read_platform(trail, claim.pck)
+    endorsements = prove_statements(trail, collateral, root, lists, anchor)
+    dates = endorsements.dates_with(pck_dates(claim.pck))
     trail.check_dates(dates, at)
-    _match_platform(trail, quote, platform, tcb.info)
-    if isinstance(quote.body, TdReport):
-        match_module(trail, quote.body, tcb.info)
-    prove_qe_report(trail, quote, pck)
-    match_qe_identity(trail, quote.tee.name, quote.qe_report, qe.identity)
-    _prove_signature(trail, quote, attestation_key)
-    verdict = evaluate_tcb(trail, PlatformTcb.of(quote, platform), tcb.info, qe.identity)
+    verdict = judge(trail, claim, platform, endorsements)
     return VerifiedQuote(
         quote=quote,
         at=at,
@@ -100,11 +95,22 @@ def verify_quote(
         platform=platform,
         collateral=collateral,
         dates=dates,
-        checks=tuple(trail.records),
+        notes=tuple(trail.notes),
     )
 
 
-def _check_certification(trail: Trail, quote: Quote) -> None:
+def read_claim(trail: Trail, quote: Quote, known: KnownCertificates) -> Claim:
+    """Steps 1.1 to 2.1: the quote brings a key and a chain of three certificates.
+
+    Args:
+        trail: where the steps are recorded.
+        quote: what somebody claims.
+        known: certificates read before, by their DER.
+
+    Raises:
+        NotGenuine: at the first step that fails.
+    """
+    trail.passed("1.1.quote_format", "{} quote, version {}", quote.tee.name, quote.header.version)
     certification = quote.certification
     if certification.kind != PCK_CERT_CHAIN:
         raise trail.failed(
@@ -113,42 +119,62 @@ def _check_certification(trail: Trail, quote: Quote) -> None:
             seen=f"certification data type {certification.kind}",
             wanted=PCK_CERT_CHAIN,
         )
-    trail.passed("1.2.certification_data", f"type {certification.kind}, {len(certification.data)} bytes")
-
-
-def _read_attestation_key(trail: Trail, quote: Quote) -> EllipticCurvePublicKey:
+    trail.passed("1.2.certification_data", "type {}, {} bytes", certification.kind, len(certification.data))
     try:
         key = point_key(quote.attestation_key)
     except ValueError as exc:
         raise trail.failed(
             "1.3.attestation_key", "the attestation key is not a point of P-256", seen=quote.attestation_key.hex()
         ) from exc
-    trail.passed("1.3.attestation_key", f"x starts with {quote.attestation_key.hex()[:16]}…")
-    return key
+    trail.passed("1.3.attestation_key", "x starts with {}…", quote.attestation_key[:8])
+    return Claim(quote, key, *read_pck_chain(trail, certification.data, known))
 
 
-def _read_platform(trail: Trail, pck: Certificate) -> PckExtension:
-    with trail.parsing("2.12.pck_extension"):
-        if pck.sgx_extension is None:
-            raise MalformedCollateral("the PCK certificate has no SGX extension", wanted="1.2.840.113741.1.13.1")
-        platform = read_pck_extension(pck.sgx_extension)
-    trail.passed("2.12.pck_extension", f"FMSPC {platform.fmspc}, PCE {platform.pce_id} SVN {platform.pce_svn}")
+def read_platform(trail: Trail, pck: Certificate) -> PckExtension:
+    """Step 2.12: which platform the PCK certificate speaks of.
+
+    Raises:
+        NotGenuine: it does not say.
+    """
+    if pck.sgx_extension is None:
+        raise trail.failed(
+            "2.12.pck_extension", "the PCK certificate has no SGX extension", wanted="1.2.840.113741.1.13.1"
+        )
+    platform = trail.read("2.12.pck_extension", read_pck_extension, pck.sgx_extension)
+    trail.passed("2.12.pck_extension", "FMSPC {}, PCE {} SVN {}", platform.fmspc, platform.pce_id, platform.pce_svn)
     return platform
+
+
+def pck_dates(pck: Certificate) -> Dated:
+    """When the PCK certificate says that it holds; the chain's other two stand among the endorsements' dates."""
+    return Dated("5.3.pck_chain_dates", pck.common_name, Window(pck.not_before, pck.not_after))
+
+
+def judge(trail: Trail, claim: Claim, platform: PckExtension, endorsements: Endorsements) -> TcbVerdict:
+    """Steps 6 to 9: platform, quoting enclave, signature and TCB, by endorsements and a PCK certificate proven before.
+
+    Raises:
+        NotGenuine: at the first step that fails.
+    """
+    quote, info = claim.quote, endorsements.tcb_info
+    _match_platform(trail, quote, platform, info)
+    if isinstance(quote.body, TdReport):
+        match_module(trail, quote.body, info)
+    prove_qe_report(trail, quote, claim.pck)
+    match_qe_identity(trail, quote.tee.name, quote.qe_report, endorsements.qe_identity)
+    if not is_signed_raw(claim.attestation_key, quote.signature, signed_region(quote)):
+        raise trail.failed("8.1.quote_signature", "the quote is not signed by its attestation key")
+    trail.passed("8.1.quote_signature", "header and report are as the quoting enclave signed them")
+    return evaluate_tcb(trail, PlatformTcb.of(quote, platform), info, endorsements.qe_identity)
 
 
 def _match_platform(trail: Trail, quote: Quote, platform: PckExtension, info: TcbInfo) -> None:
     comparisons = (
         ("6.1.tcb_info_tee", "the TCB info is of another kind of TEE", info.tee, quote.tee.name),
-        ("6.2.fmspc", "the TCB info is of another platform", info.fmspc.hex(), platform.fmspc.hex()),
-        ("6.3.pce_id", "the TCB info is of another PCE", info.pce_id.hex(), platform.pce_id.hex()),
+        ("6.2.fmspc", "the TCB info is of another platform", str(info.fmspc), str(platform.fmspc)),
+        ("6.3.pce_id", "the TCB info is of another PCE", str(info.pce_id), str(platform.pce_id)),
     )
     for step, message, seen, wanted in comparisons:
         if seen != wanted:
             raise trail.failed(step, message, seen=seen, wanted=wanted)
-        trail.passed(step, seen)
-
-
-def _prove_signature(trail: Trail, quote: Quote, key: EllipticCurvePublicKey) -> None:
-    if not is_signed_raw(key, quote.signature, signed_region(quote)):
-        raise trail.failed("8.1.quote_signature", "the quote is not signed by its attestation key")
-    trail.passed("8.1.quote_signature", "header and report are as the quoting enclave signed them")
+        trail.passed(step, "{}", seen)
