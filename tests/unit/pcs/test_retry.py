@@ -7,7 +7,7 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.pcs.site import AT, PLATFORM, TCB, Answer, Clock, answers, site, trust
 
@@ -49,6 +49,7 @@ def test_retry_after(headers: Mapping[str, str], seconds: float | None) -> None:
     assert retry_after(headers) == seconds
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_retry_after_is_bounded_whatever_it_says(text: str, date: str) -> None:
     for stated in (date, NOW):
@@ -56,6 +57,7 @@ def test_retry_after_is_bounded_whatever_it_says(text: str, date: str) -> None:
         assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER
 
 
+@settings(deadline=None)
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1)), st.integers(0, MAX_RETRY_AFTER))  # noqa: DTZ001  made aware below
 def test_dates_are_read_against_the_answers_own(date: datetime, later: int) -> None:
     at = date.replace(tzinfo=UTC, microsecond=0)
@@ -66,6 +68,7 @@ def test_dates_are_read_against_the_answers_own(date: datetime, later: int) -> N
     assert retry_after(headers) == later
 
 
+@settings(deadline=None)
 @given(st.integers(1, 1000), st.floats(0, 1))
 def test_backoff_is_full_jitter_below_a_doubling_bound(failures: int, draw: float) -> None:
     policy = RetryPolicy()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
@@ -81,6 +81,7 @@ _MARK = st.tuples(
 )
 
 
+@settings(deadline=None, max_examples=50)  # each example is a database on a disk that others use too
 @given(st.lists(st.fixed_dictionaries(dict.fromkeys(DOCUMENTS, _MARK)), min_size=1, max_size=8))
 def test_the_database_compares_as_the_cache_does(tmp_path_factory: pytest.TempPathFactory, tried: list[Marks]) -> None:
     engine = open_database(tmp_path_factory.mktemp("order") / "x.sqlite")
