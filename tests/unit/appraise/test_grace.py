@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -191,6 +192,40 @@ def test_beyond_the_grace_the_refusal_is_the_verifiers(part: str) -> None:
         with pytest.raises(NotGenuine) as caught:
             within(policy, last + after, collateral)
         assert caught.value.step in STATEMENTS
+
+
+@pytest.mark.parametrize(
+    ("policy", "at", "proofs"),
+    [
+        (GRANTED, END, 1),
+        (GRANTED, END + DAY, 2),
+        (GRANTED, END + DAY + SECOND, 1),
+        (GRANTED, AT - DAY, 1),
+        (AppraisalPolicy(), END + SECOND, 1),
+    ],
+)
+def test_a_second_proof_is_made_only_where_grace_can_help(policy: AppraisalPolicy, at: datetime, proofs: int) -> None:
+    instants = []
+
+    def counted(when: datetime) -> VerifiedQuote:
+        instants.append(when)
+        return prove(when)
+
+    with contextlib.suppress(NotGenuine):
+        verify_within_grace(counted, COLLATERAL, policy, at=at)
+    assert instants == [at, END][:proofs]
+
+
+def test_what_is_wrong_besides_dates_is_proven_once() -> None:
+    instants = []
+
+    def forged(when: datetime) -> VerifiedQuote:
+        instants.append(when)
+        return Verifier().verify(RAW, COLLATERAL, at=when)  # under Intel's root
+
+    with pytest.raises(NotGenuine):
+        verify_within_grace(forged, COLLATERAL, GRANTED, at=END + SECOND)
+    assert instants == [END + SECOND]
 
 
 def test_the_first_end_counts() -> None:

@@ -265,6 +265,9 @@ def test_machines_get_it_as_json(fault: object) -> None:
     assert set(told) == {field.name for field in fields(Explanation)}
     assert told["tcb"]["status"] == explanation.tcb.status.value
     assert told["at"] == AT.isoformat()
+    ends = explanation.ends_first
+    window = {name: getattr(ends.window, name).isoformat() for name in ("not_before", "not_after")}
+    assert told["ends_first"] == {"step": ends.step, "what": ends.what, "window": window}
     assert [link["of"] for link in told["path"]] == [link.of for link in explanation.path]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -19,7 +20,17 @@ from ambergate.core.measurements import Fmspc, MrSigner, MrSignerSeam, PceId
 from ambergate.core.quote import parse_quote
 from ambergate.core.verify import explain, verify_quote
 from ambergate.core.verify.evaluation import evaluate_tcb
-from ambergate.core.verify.gaps import BETTER_FIRST, MAX_LEVELS, Statements, best_of, higher_levels, improvements
+from ambergate.core.verify.gaps import (
+    BETTER_FIRST,
+    MAX_LABEL,
+    MAX_LEVELS,
+    Label,
+    Statements,
+    best_of,
+    higher_levels,
+    improvements,
+    read_labels,
+)
 from ambergate.core.verify.tcb import PlatformTcb
 from ambergate.core.verify.trail import Trail
 
@@ -143,7 +154,7 @@ def test_promises_are_true_and_nothing_smaller_gains_anything(now: tuple[int, ..
         assert (after.status, after.advisory_ids) == (each.status, each.advisory_ids)
     rank = BETTER_FIRST.index
     reached = [
-        (sum(a < b for a, b in zip(now, then, strict=True)), rank(after.status))
+        (sum(a < b for a, b in zip(now, then, strict=True)), sum(then) - sum(now), rank(after.status))
         for then in _above(now)
         if (after := judged(at(*then), by)) and rank(after.status) < rank(verdict.status)
     ]
@@ -151,8 +162,12 @@ def test_promises_are_true_and_nothing_smaller_gains_anything(now: tuple[int, ..
     if reached:
         best = best_of(found)
         assert best is not None
-        assert len(found[0].raises) == min(number for number, _ in reached)
-        assert (rank(best.status), len(best.raises)) == min((status, number) for number, status in reached)
+        assert _size(found[0]) == min(reached)[:2]
+        assert (rank(best.status), *_size(best)) == min((status, number, by) for number, by, status in reached)
+
+
+def _size(each: Improvement) -> tuple[int, int]:
+    return len(each.raises), sum(gap.behind for gap in each.raises)
 
 
 @given(st.tuples(*[svns] * 6), published)
@@ -180,6 +195,81 @@ def test_a_raise_to_what_is_revoked_is_no_advice() -> None:
     verdict = judged(platform, by)
     assert verdict is not None
     assert [(each.status, each.raises[0].need) for each in improvements(platform, verdict, by)] == [(UP, 1)]
+
+
+def launched(before: tuple[int, ...], today: tuple[int, ...] | None) -> PlatformTcb:
+    """A TD's platform, by TEE_TCB_SVN at launch and today."""
+    svn, now = (None if each is None else bytes(each).ljust(16, b"\0") for each in (before, today))
+    return PlatformTcb(components=(0,) * 16, pce_svn=0, qe_isv_svn=1, tee_tcb_svn=svn, tee_tcb_svn2=now)
+
+
+def raises(platform: PlatformTcb, by: Statements) -> dict[tuple[TcbStatus, tuple[str, ...]], tuple[str, ...]]:
+    verdict = judged(platform, by)
+    assert verdict is not None
+    return {
+        (each.status, tuple(gap.part for gap in each.raises)): tuple(gap.remedy for gap in each.raises)
+        for each in improvements(platform, verdict, by)
+    }
+
+
+OF_TDS = statements([level((), 0, 6, UP), level((), 0, 3, OUT)], {6: UP, 4: OUT}, {1: UP})
+
+
+@pytest.mark.parametrize(
+    ("today", "module", "component"),
+    [
+        ((6, 1, 6), "launch", "launch"),
+        ((5, 1, 6), "update", "launch"),
+        ((6, 1, 5), "launch", "update"),
+        ((6, 2, 6), "update", "launch"),  # the ISVSVN of another version of the module says nothing
+        (None, "update", "update"),
+    ],
+)
+def test_what_the_host_has_already_takes_a_relaunch_alone(
+    today: tuple[int, ...] | None, module: str, component: str
+) -> None:
+    second = replace(OF_TDS.info.tdx_module_identities[0], id="TDX_02")
+    by = replace(OF_TDS, info=replace(OF_TDS.info, tdx_module_identities=(*OF_TDS.info.tdx_module_identities, second)))
+    found = raises(launched((4, 1, 3), today), by)
+    remedies = found[UP, ("TDX component 3", "TDX module")]
+    assert [remedy.split()[0] for remedy in remedies] == [component, module]
+
+
+def test_no_relaunch_is_promised_from_the_svn_of_another_module_version() -> None:
+    module, by = OF_TDS.info.tdx_module_identities[0], OF_TDS
+    second = replace(module, id="TDX_02", levels=(module.levels[0]._replace(isv_svn=3),))
+    by = replace(by, info=replace(by.info, tdx_module_identities=(module, second)))
+    assert {status for status, _ in raises(launched((4, 1, 3), (1, 2, 5)), by)} == {UP}
+
+
+def test_of_a_module_without_a_version_all_components_count() -> None:
+    plain = replace(OF_TDS.info.tdx_module_identities[0], id="", levels=())
+    top = OF_TDS.info.levels[0]._replace(tdx_components=(5, 0, 6) + (0,) * 13)
+    info = replace(OF_TDS.info, levels=(top, OF_TDS.info.levels[1]), tdx_module=plain)
+    assert list(raises(launched((4, 0, 3), None), replace(OF_TDS, info=info))) == [
+        (UP, ("TDX component 1", "TDX component 3"))
+    ]
+
+
+def test_the_first_level_that_names_a_component_counts_and_names_are_short() -> None:
+    def row(*components: dict[str, object]) -> dict[str, object]:
+        return {"tcb": {"sgxtcbcomponents": list(components), "pcesvn": 1}}
+
+    labels = read_labels(
+        json.dumps(
+            {
+                "tcbLevels": [
+                    row({"svn": 1}, {"svn": 1, "category": "BIOS"}, {"svn": 1, "category": "x" * 1000, "type": 7}),
+                    row({"svn": 1, "type": "TXT SINIT"}, {"svn": 1, "category": "OS/VMM"}),
+                ]
+            }
+        )
+    )
+    assert labels == {
+        ("SGX", 0): Label("", "TXT SINIT"),
+        ("SGX", 1): Label("BIOS", ""),
+        ("SGX", 2): Label("x" * MAX_LABEL, ""),
+    }
 
 
 def test_only_the_nearest_levels_are_looked_at() -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from ambergate.core.collateral.crl import read_crl
 from ambergate.core.collateral.qe_identity import read_qe_identity
 from ambergate.core.collateral.tcb_info import read_tcb_info
-from ambergate.core.errors import MalformedCollateral, NotGenuine
+from ambergate.core.errors import NotGenuine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,13 +101,14 @@ def verify_within_grace(
 def _before_the_end(
     prove: Callable[[datetime], VerifiedQuote], collateral: Collateral, policy: AppraisalPolicy, at: datetime
 ) -> VerifiedQuote | None:
+    last = _first_end(collateral)
+    # Before the first end, the failed date is one that has not begun: no grace reaches into the future. The rule below
+    # would refuse both cases too; here they do not cost a second proof.
+    if not NONE < at - last <= policy.collateral_grace:
+        return None
     try:
-        last = _first_end(collateral)
-        # Before the first end, the failed date is one that has not begun: no grace reaches into the future.
-        if not NONE < at - last <= policy.collateral_grace:
-            return None
         verified = prove(last)
-    except (MalformedCollateral, NotGenuine):
+    except NotGenuine:
         return None
     return None if collateral_grace(verified, policy, at) else verified
 

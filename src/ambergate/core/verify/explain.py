@@ -248,8 +248,13 @@ def _refusal(error: NotGenuine | MalformedEvidence) -> Refusal:
 
 
 def _members(value: object) -> dict[str, object]:
-    assert is_dataclass(value)
-    return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    return {name: _plain(getattr(value, name)) for name in _names(value)}
+
+
+def _names(value: object) -> tuple[str, ...]:
+    """Of the members of a dataclass or a named tuple; of anything else none."""
+    named = getattr(value, "_fields", ())
+    return tuple(field.name for field in fields(value)) if is_dataclass(value) else named
 
 
 def _plain(value: object) -> object:
@@ -258,6 +263,6 @@ def _plain(value: object) -> object:
         return value.value
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, tuple):
-        return [_plain(each) for each in value]
-    return _members(value) if is_dataclass(value) else value
+    if _names(value):
+        return _members(value)
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value
