@@ -136,6 +136,11 @@ class Hierarchy:
             ca=ca,
         )
 
+    def sibling(self, platform: PckExtension, *, at: datetime, random: Callable[[int], bytes]) -> Hierarchy:
+        """The same CAs, and a new PCK key and certificate for another platform of theirs."""
+        pck = self.pck_ca.issue(pck_template(platform, at, random), make_key(random))
+        return replace(self, pck=pck)
+
     @property
     def pck_ca(self) -> Entity:
         """The CA that issued the PCK certificate."""

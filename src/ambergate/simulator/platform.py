@@ -93,6 +93,23 @@ class SimulatedPlatform:
             )
         )
 
+    def sibling(self, *, at: datetime, random: Callable[[int], bytes] = secrets.token_bytes) -> SimulatedPlatform:
+        """Another machine of the same family, as new in all its parts, under the same CAs and the same statements.
+
+        Its PCK key and certificate, its attestation key and all that identifies a machine are its own.
+        """
+        own = _hardware(random, with_instance=self.state.pki.ca == "platform")
+        hardware = replace(self.state.hardware, ppid=own.ppid, platform_instance_id=own.platform_instance_id)
+        return SimulatedPlatform(
+            PlatformState(
+                hardware=hardware,
+                pki=self.state.pki.sibling(hardware, at=at, random=random),
+                attestation_key=make_key(random),
+                auth_data=random(AUTH_DATA_SIZE),
+                platform_id=random(_PLATFORM_ID_SIZE),
+            )
+        )
+
     @classmethod
     def load(cls, directory: Path) -> Self:
         """The platform that `save` kept in this directory.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,7 @@ def test_people_read_in_it_what_the_verifier_proves() -> None:
     assert told["evaluation_number"] == verified.tcb_info.evaluation_data_number
     assert datetime.fromisoformat(told["issued"]) == verified.tcb_info.issue_date
     window = {name: datetime.fromisoformat(text) for name, text in row["window"].items()}
-    assert window == asdict(verified.window)
+    assert window == verified.window._asdict()
     assert row["sha256"]["tcb_info"] == hashlib.sha256(COLLATERAL.tcb_info.encode()).hexdigest()
     assert members["created_at"] == "2026-05-01T12:00:00Z"
 

@@ -123,7 +123,7 @@ def test_a_platform_that_will_be_refused() -> None:
 def test_more_advisories_under_the_same_status_are_worse() -> None:
     early = said(SW, EARLY)
     level = early.tcb_info.levels[0]
-    more = replace(level, advisory_ids=(*level.advisory_ids, "INTEL-SA-99999"))
+    more = level._replace(advisory_ids=(*level.advisory_ids, "INTEL-SA-99999"))
     early = replace(early, tcb_info=replace(early.tcb_info, levels=(more, *early.tcb_info.levels[1:])))
     seen = forecast(SGX, said(SW), early)
     assert (seen.advisories_gained, seen.change) == (("INTEL-SA-99999",), Change.WORSE)

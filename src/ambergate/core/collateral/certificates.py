@@ -24,7 +24,7 @@ MAX_CERTIFICATE: Final = 8 * 1024  # bytes of DER; Intel's are about 700 to 1300
 MAX_SERIAL: Final = 1 << 160  # RFC 5280, 4.1.2.2: positive, at most 20 octets
 MAX_ARMOURED: Final = 12_000  # characters of one PEM block, above 4/3 of MAX_CERTIFICATE with line ends
 _BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
-_END: Final = b"-----END CERTIFICATE-----"
+END_OF_CERTIFICATE: Final = b"-----END CERTIFICATE-----"
 _MARKER_BEGIN: Final = b"-----BEGIN"
 _MARKER_END: Final = b"-----END"
 _MARKER: Final = re.compile(b"-----(?:BEGIN|END)")
@@ -132,7 +132,7 @@ def read_certificate(data: bytes) -> Certificate:
 def _pem_blocks(text: bytes) -> list[bytes]:
     """The DER of each block. Every BEGIN must be followed by its END, and no other marker may stand around them."""
     around, *pieces = text.split(_BEGIN)
-    parts = [piece.partition(_END) for piece in pieces]
+    parts = [piece.partition(END_OF_CERTIFICATE) for piece in pieces]
     # Inside a block a marker is not base64, and refused as that.
     whole = all(end and not _MARKER.search(rest) for _, end, rest in parts)
     if not whole or not 1 <= len(parts) <= MAX_CHAIN or _MARKER.search(around):

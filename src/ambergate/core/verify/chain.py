@@ -160,21 +160,35 @@ def prove_signing_chain(
     Raises:
         NotGenuine: at the first step that fails.
     """
-    root, signer = _roles(trail, steps.chain_format, pem.encode("utf-8", "replace"), (ROOT_NAME, SIGNER_NAME), known)
+    found = _roles(trail, steps.chain_format, pem.encode("utf-8", "replace"), (ROOT_NAME, SIGNER_NAME), known)
+    root, signer = found[ROOT_NAME], found[SIGNER_NAME]
     _anchored(trail, steps.anchor, root, anchor)
     _issued(trail, steps.signature, signer, root)
     _not_revoked(trail, steps.revoked, signer, root_crl)
     return SigningChain(root=root, signer=signer, steps=steps, anchor=anchor)
 
 
-def read_pck_chain(trail: Trail, pem: bytes, known: KnownCertificates) -> tuple[Certificate, Certificate, Certificate]:
+def read_pck_chain(
+    trail: Trail, pem: bytes, known: KnownCertificates
+) -> tuple[Certificate, Certificate, Certificate, bool]:
     """Step 2.1: root, intermediate and PCK certificate, in whatever order they stand. Nothing of them is proven.
+
+    The last value says whether the PCK certificate stands first.
 
     Raises:
         NotGenuine: they are not these three.
     """
-    root, intermediate, pck = _roles(trail, "2.1.pck_chain_format", pem, (ROOT_NAME, CA_NAME, PCK_NAME), known)
-    return root, intermediate, pck
+    found = _roles(trail, "2.1.pck_chain_format", pem, (ROOT_NAME, CA_NAME, PCK_NAME), known)
+    return found[ROOT_NAME], found[CA_NAME], found[PCK_NAME], next(iter(found)) == PCK_NAME
+
+
+def read_pck(trail: Trail, pem: bytes) -> Certificate:
+    """Step 2.1 for a PCK certificate whose CAs are known already. Nothing of it is proven.
+
+    Raises:
+        NotGenuine: it is not one.
+    """
+    return _roles(trail, "2.1.pck_chain_format", pem, (PCK_NAME,))[PCK_NAME]
 
 
 def read_issuers(trail: Trail, pem: str) -> tuple[Certificate, Certificate]:
@@ -183,8 +197,8 @@ def read_issuers(trail: Trail, pem: str) -> tuple[Certificate, Certificate]:
     Raises:
         NotGenuine: they are not these two.
     """
-    root, intermediate = _roles(trail, "2.1.pck_chain_format", pem.encode("utf-8", "replace"), (ROOT_NAME, CA_NAME))
-    return root, intermediate
+    found = _roles(trail, "2.1.pck_chain_format", pem.encode("utf-8", "replace"), (ROOT_NAME, CA_NAME))
+    return found[ROOT_NAME], found[CA_NAME]
 
 
 def _role(certificate: Certificate) -> str:
@@ -204,8 +218,8 @@ def _role(certificate: Certificate) -> str:
 
 def _roles(
     trail: Trail, step: str, pem: bytes, wanted: tuple[str, ...], known: KnownCertificates = NONE_KNOWN
-) -> tuple[Certificate, ...]:
-    """The certificates of these roles, in this order, in whatever order they stand in the chain, and no others."""
+) -> dict[str, Certificate]:
+    """The certificates of these roles, one each and no others, in the order in which they stand in the chain."""
     chain = trail.read(step, lambda text: read_pem_chain(text, known), pem)
     found = {_role(certificate): certificate for certificate in chain}
     if len(chain) != len(wanted) or not found.keys() >= set(wanted):
@@ -215,9 +229,8 @@ def _roles(
             seen=", ".join(c.common_name for c in chain),
             wanted="one each of " + ", ".join(repr(role) for role in wanted),
         )
-    roles = tuple(found[role] for role in wanted)
-    trail.passed(step, ", ".join(("{}",) * len(roles)), *(c.common_name for c in reversed(roles)))
-    return roles
+    trail.passed(step, ", ".join(("{}",) * len(chain)), *(c.common_name for c in chain))
+    return found
 
 
 def _anchored(trail: Trail, step: str, root: Certificate, anchor: TrustAnchor) -> None:

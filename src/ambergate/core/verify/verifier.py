@@ -18,7 +18,7 @@ from ambergate.core.verify.statements import Endorsements, prove_statements
 from ambergate.core.verify.tcb import PlatformTcb
 from ambergate.core.verify.tdx import match_module
 from ambergate.core.verify.trail import Trail
-from ambergate.core.verify.verdict import Dated, VerifiedQuote, Window
+from ambergate.core.verify.verdict import Dated, VerifiedQuote, Window, worded
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -41,6 +41,7 @@ class Claim:
     root: Certificate
     intermediate: Certificate
     pck: Certificate
+    pck_leads: bool  # it stands first in the chain, as Intel has it
 
 
 def verify_quote(
@@ -120,6 +121,16 @@ def read_claim(trail: Trail, quote: Quote, known: KnownCertificates) -> Claim:
             wanted=PCK_CERT_CHAIN,
         )
     trail.passed("1.2.certification_data", "type {}, {} bytes", certification.kind, len(certification.data))
+    key = read_attestation_key(trail, quote)
+    return Claim(quote, key, *read_pck_chain(trail, certification.data, known))
+
+
+def read_attestation_key(trail: Trail, quote: Quote) -> EllipticCurvePublicKey:
+    """Step 1.3: the attestation key is a key.
+
+    Raises:
+        NotGenuine: it is not.
+    """
     try:
         key = point_key(quote.attestation_key)
     except ValueError as exc:
@@ -127,7 +138,7 @@ def read_claim(trail: Trail, quote: Quote, known: KnownCertificates) -> Claim:
             "1.3.attestation_key", "the attestation key is not a point of P-256", seen=quote.attestation_key.hex()
         ) from exc
     trail.passed("1.3.attestation_key", "x starts with {}…", quote.attestation_key[:8])
-    return Claim(quote, key, *read_pck_chain(trail, certification.data, known))
+    return key
 
 
 def read_platform(trail: Trail, pck: Certificate) -> PckExtension:
@@ -171,10 +182,10 @@ def judge(trail: Trail, claim: Claim, platform: PckExtension, endorsements: Endo
 def _match_platform(trail: Trail, quote: Quote, platform: PckExtension, info: TcbInfo) -> None:
     comparisons = (
         ("6.1.tcb_info_tee", "the TCB info is of another kind of TEE", info.tee, quote.tee.name),
-        ("6.2.fmspc", "the TCB info is of another platform", str(info.fmspc), str(platform.fmspc)),
-        ("6.3.pce_id", "the TCB info is of another PCE", str(info.pce_id), str(platform.pce_id)),
+        ("6.2.fmspc", "the TCB info is of another platform", info.fmspc.value, platform.fmspc.value),
+        ("6.3.pce_id", "the TCB info is of another PCE", info.pce_id.value, platform.pce_id.value),
     )
     for step, message, seen, wanted in comparisons:
         if seen != wanted:
-            raise trail.failed(step, message, seen=seen, wanted=wanted)
+            raise trail.failed(step, message, seen=worded(seen), wanted=worded(wanted))
         trail.passed(step, "{}", seen)
