@@ -26,6 +26,7 @@ from ambergate.services.web.health import health_route
 from ambergate.stores.api_keys import ApiKeyStore
 from ambergate.stores.collateral import CollateralStore
 from ambergate.stores.engine import open_database
+from ambergate.stores.platforms import PlatformStore
 from ambergate.stores.sealing import Sealer, load_or_create_key
 from ambergate.stores.signing_keys import SigningMaterialStore
 
@@ -44,12 +45,13 @@ _NONCE_KEY: Final = "nonce.key"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the service keeps: who may ask, the keys that sign, the key that makes nonces, collateral. Redacted."""
+    """What the service keeps: who may ask, its keys, its collateral, which platforms it saw. Redacted."""
 
     api_keys: ApiKeyStore
     pki: TokenPki
     nonce_key: bytes
     collateral: CollateralStore
+    platforms: PlatformStore
 
     def __repr__(self) -> str:
         return "State(...)"
@@ -87,7 +89,8 @@ def open_state(
             lambda: {**make_material(config.base_url, at), _NONCE_KEY: token_bytes(KEY_BYTES)}
         )
         keys = ApiKeyStore(engine, token_bytes=token_bytes)
-        yield State(keys, TokenPki(material), material[_NONCE_KEY], CollateralStore(engine))
+        pki, nonce_key = TokenPki(material), material[_NONCE_KEY]
+        yield State(keys, pki, nonce_key, CollateralStore(engine), PlatformStore(engine))
     finally:
         engine.dispose()
 
@@ -122,6 +125,7 @@ def create_app(
             token_lifetime=config.token_lifetime,
             new_id=uuid.uuid4,
         ),
+        seen=state.platforms,
     )
     authorise = Authoriser(state.api_keys, anonymous=config.insecure_allow_anonymous)
     return build(

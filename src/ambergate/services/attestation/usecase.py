@@ -24,6 +24,7 @@ from ambergate.core.token.claims import SIMULATED_SUFFIX
 from ambergate.core.token.issue import Issuance, issue_token
 from ambergate.core.verify.forecast import PlatformKind
 from ambergate.core.verify.memo import Verifier
+from ambergate.core.verify.recent import Recent
 from ambergate.core.verify.steps import BY_ID
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from ambergate.services.attestation.wire import Evidence
 
 BINDING_STEP: Final = "10.2.report_data"
+MAX_CHAINS: Final = 100_000  # whose needs are remembered; each takes below 1 KiB
 CHAIN_LENGTH: Final = 3  # certificates: root, intermediate, PCK
 
 
@@ -96,6 +98,7 @@ class Attestation:
         self._keys = keys
         self._issuer = issuer
         self._seen = seen
+        self._needs: Recent[bytes, Needs] = Recent(MAX_CHAINS)
 
     def attest(self, evidence: Evidence, *, at: datetime) -> str:
         """A token for this evidence.
@@ -128,13 +131,22 @@ class Attestation:
             quote = parse_quote(raw)
         except MalformedEvidence as exc:
             raise _failed("1.1.quote_format", exc) from exc
-        try:
-            needs = needs_of(quote)
-        except (MalformedEvidence, MalformedCollateral) as exc:  # it stands in the quote: the sender's doing, not ours
-            raise _failed(_unreadable_step(quote), exc) from exc
+        needs = self._needs_of(quote)
         trust, verifier = self._root(needs)
         collateral = trust.collateral.collateral(fmspc=needs.fmspc, ca=needs.ca, tee=needs.tee)
         return trust, verifier.verify(raw, collateral, at=at)
+
+    def _needs_of(self, quote: Quote) -> Needs:
+        """What to fetch for it. Remembered by the chain that says so: to read one costs as much as some signatures."""
+        key = quote.tee.name.encode() + hashlib.sha256(quote.certification.data).digest()
+        needs = self._needs.get(key) if quote.certification.kind == PCK_CERT_CHAIN else None
+        if needs is None:
+            try:
+                needs = needs_of(quote)
+            except (MalformedEvidence, MalformedCollateral) as exc:  # the sender's doing, not ours: it is the quote's
+                raise _failed(_unreadable_step(quote), exc) from exc
+            self._needs.put(key, needs)
+        return needs
 
     def _root(self, needs: Needs) -> tuple[Trust, Verifier]:
         """The root that the quote itself names; verification will prove or refute it."""
