@@ -65,6 +65,9 @@ def test_the_path_leads_from_the_anchor_to_the_report(proven: VerifiedQuote) -> 
     assert [link.of for link in path if link.serial is None][1:3] == ["TCB info", "QE identity"]
     assert path[1].of == path[2].by
     assert path[2].of == path[3].by
+    steps = {link.of: link.steps for link in path}
+    assert steps["TCB info"] == ("3.5.tcb_info_signature",)
+    assert steps["QE identity"] == ("4.5.qe_identity_signature",)
     said = path[-1].says
     assert str(proven.report.mr_enclave if proven is GENUINE else proven.report.mr_td) in said  # type: ignore[union-attr]
 
@@ -137,6 +140,7 @@ def test_what_is_behind_by_how_much_and_what_raises_it(
     assert words in tcb.next_better.raises[0].remedy
     assert tcb.next_better.status is after
     assert gap in [step for level in tcb.not_covered for step in steps_of(level.gaps)]
+    assert ("needs a PCK certificate" in " ".join(of_fault(name).text().split())) is gap[0].startswith("SGX")
 
 
 def test_components_have_the_names_that_the_tcb_info_gives_them() -> None:

@@ -189,6 +189,15 @@ def test_higher_levels_are_all_that_stand_above_and_their_gaps_are_what_lacks(
     assert all(each.gaps for each in found)
 
 
+def test_module_and_quoting_enclave_are_raised_no_higher_than_needed() -> None:
+    by = statements([level((), 0, 0, UP)], {0: OUT, 1: UP, 2: UP}, {0: OUT, 1: UP, 2: UP})
+    platform = at(0, 0, 0, 0, 0, 0)
+    verdict = judged(platform, by)
+    assert verdict is not None
+    (only,) = improvements(platform, verdict, by)
+    assert [(gap.part, gap.need) for gap in only.raises] == [("TDX module", 1), ("quoting enclave", 1)]
+
+
 def test_a_raise_to_what_is_revoked_is_no_advice() -> None:
     by = statements([level((), 0, 0, OUT), level((1,), 0, 0, UP), level((2,), 0, 0, REVOKED)], {1: UP}, {1: UP})
     platform = at(0, 0, 0, 0, 1, 1)
