@@ -189,7 +189,8 @@ def _certificates(text: bytes) -> Iterator[Certificate]:
 
 
 def _straight(text: bytes, root: bytes) -> bytes:
-    found = [each for each in _certificates(text) if not each.self_issued]
+    roots = {each.subject for each in _certificates(root)}  # a damaged root may not even issue itself
+    found = [each for each in _certificates(text) if not each.self_issued and each.subject not in roots]
     leaf = next((each for each in found if not each.is_ca), None)
     path = [leaf] if leaf else []
     while path:

@@ -1,0 +1,40 @@
+"""What is known to be wrong in ours: each fails here until it is mended, and then leaves `fuzz.choices.DEFECTS` too."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from tests.unit.simulator.stream import stream
+
+from ambergate.core.collateral.bundle import Collateral
+from ambergate.core.collateral.tcb_info import read_tcb_info
+from ambergate.core.errors import MalformedCollateral
+from ambergate.simulator.platform import SimulatedPlatform
+
+AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
+COLLATERAL = SimulatedPlatform.create(at=AT, random=stream("defects")).collateral(at=AT)
+
+
+@pytest.mark.xfail(
+    strict=True, reason="of two members of one name the last is read, and Intel's library reads the first"
+)
+def test_two_members_of_one_name_are_refused_in_a_document() -> None:
+    text = COLLATERAL.tcb_info
+    with pytest.raises(MalformedCollateral):
+        read_tcb_info('{"fmspc":"000000000000",' + text[1:])
+
+
+@pytest.mark.xfail(strict=True, reason="of two members of one name the last is read, and other readers read the first")
+def test_two_members_of_one_name_are_refused_in_a_bundle() -> None:
+    with pytest.raises(MalformedCollateral):
+        Collateral.from_json('{"tcb_info":"another",' + COLLATERAL.to_json()[1:])
+
+
+@pytest.mark.xfail(strict=True, reason="NaN and Infinity are no JSON (RFC 8259, section 6), and are taken all the same")
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_what_is_no_number_is_refused(word: str) -> None:
+    document = {**json.loads(COLLATERAL.tcb_info), "unasked": float(word.replace("Infinity", "inf"))}
+    with pytest.raises(MalformedCollateral):
+        read_tcb_info(json.dumps(document))
