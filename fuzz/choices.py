@@ -43,9 +43,9 @@ def _explains(choice: Choice, case: Case) -> bool:
     if choice.plainly is None:
         return True
     plain = choice.plainly(case)
-    respelled = plain.triple.raw != case.triple.raw or plain.members != case.members
-    settled = plain.ours.accepted if plain.same else choice_of(plain) is not None
-    return respelled and settled
+    if plain.triple.raw == case.triple.raw and plain.members == case.members:
+        return False  # it was spelled plainly already
+    return plain.ours.accepted if plain.same else choice_of(plain) is not None
 
 
 def _straightened(case: Case) -> Case:
