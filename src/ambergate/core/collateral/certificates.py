@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import binascii
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -61,8 +60,7 @@ FOREIGN_ERRORS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Certificate:
+class Certificate(NamedTuple):
     """One certificate. Nothing of it is proven. Names are compared as DER bytes."""
 
     der: bytes

@@ -89,8 +89,7 @@ class CollateralDigests:
     tcb_info: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TcbVerdict:
+class TcbVerdict(NamedTuple):
     """What Intel says of this platform and its quoting enclave together."""
 
     status: TcbStatus

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ambergate.core.collateral.pck import PckExtension, read_pck_extension
 from ambergate.core.quote.codec import signed_region
@@ -32,8 +31,7 @@ if TYPE_CHECKING:
     from ambergate.core.verify.verdict import TcbVerdict
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A quote cut up by steps 1.1 to 2.1: what its signatures are checked with. Nothing of it is proven."""
 
     quote: Quote
