@@ -57,17 +57,14 @@ _ENDS: Final = (" ", "\n", "\t", "\r\n", "\ufeff", "\0", ",", "}", "//", "/**/",
 
 
 def mutate_json(rng: Random, text: str) -> tuple[str, str] | None:
-    """What was done to the text, and the text. None: it is not JSON to begin with."""
+    """What was done to the text, and the text. None: it is not JSON to begin with, or too deep."""
+    name = rng.choice(sorted(_TREE_CHANGES))
     try:
         tree = json.loads(text, object_pairs_hook=Members)
+        told = _TREE_CHANGES[name](rng, tree)
+        return None if told is None else (f"{name} {told}".strip(), write(tree))
     except (ValueError, RecursionError):
         return None
-    name = rng.choice(sorted(_TREE_CHANGES))
-    change = _TREE_CHANGES[name]
-    told = change(rng, tree)
-    if told is None:
-        return None
-    return f"{name} {told}".strip(), write(tree)
 
 
 def mutate_spelling(rng: Random, text: str) -> tuple[str, str]:
