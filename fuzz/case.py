@@ -123,11 +123,19 @@ class Case:
         return any(_repeats(text) for text in texts if isinstance(text, str))
 
     @cached_property
+    def pck_certificates(self) -> tuple[Certificate, ...]:
+        """Every certificate of the quote's chain that parses."""
+        return tuple(_certificates(self.quote.certification.data)) if self.quote else ()
+
+    @cached_property
+    def signing_certificates(self) -> tuple[Certificate, ...]:
+        """Every certificate of the two signing chains that parses."""
+        return tuple(each for name in _CHAINS for each in _certificates(_octets(self.members.get(name))))
+
+    @property
     def certificates(self) -> tuple[Certificate, ...]:
-        """Every certificate that parses, of the quote's chain and of the two signing chains."""
-        texts = [self.quote.certification.data] if self.quote else []
-        texts += [_octets(self.members.get(name)) for name in _CHAINS]
-        return tuple(each for text in texts for each in _certificates(text))
+        """All of them."""
+        return (*self.pck_certificates, *self.signing_certificates)
 
     @cached_property
     def straightened(self) -> Case:

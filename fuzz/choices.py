@@ -61,6 +61,7 @@ _UNREAD: Final = (
     r"^(tcbInfo\.(pceId|tcbType|version|issueDate)"
     r"|(a TCB level|a QE level|a level of a TDX module)\.(tcbDate|advisoryIDs)"
     r"|a TDX module\.(attributes|attributesMask|mrsigner)|enclaveIdentity\.(issueDate|version)) "
+    r"|^a TDX module identity\.tcbLevels is not an array"
     r"|^the TCB info's version is not supported|^tcb\.sgxtcbcomp01svn is not an integer"
 )
 _DOCUMENTS: Final = r"3\.6\..*|4\.6\..*"
@@ -123,6 +124,12 @@ STRICTER: Final = (
         "members of TCB info and QE identity that dcap-qvl does not look at have their types and widths",
         "QVL TcbInfo::parse, EnclaveIdentityV2",
         refused(_DOCUMENTS, _UNREAD),
+    ),
+    Choice(
+        "status-words",
+        "every level has one of Intel's seven words, reached or not",
+        "QVL TcbInfo::parse, EnclaveIdentityV2",
+        refused(_DOCUMENTS, "^the TCB status is unknown"),
     ),
     Choice(
         "instant-format",

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from fuzz.case import Case
 
+    from ambergate.core.collateral.certificates import Certificate
+
     Predicate = Callable[[Case], bool]
 
 # Words that levels of quoting enclaves and of TDX modules have.
@@ -110,16 +112,16 @@ def judged_by_today(case: Case) -> bool:
 
 def misnamed(case: Case) -> bool:
     """A certificate whose common name has another role's words, or nobody's."""
-    return any(
-        not _plays_its_role(each.common_name, ca=each.is_ca, root=each.self_issued) for each in case.certificates
-    )
+    pck = (_plays(each, "SGX PCK Certificate") for each in case.pck_certificates)
+    signing = (_plays(each, "SGX TCB Signing") for each in case.signing_certificates)
+    return not all((*pck, *signing))
 
 
-def _plays_its_role(name: str, *, ca: bool, root: bool) -> bool:
-    roles = [role for role in _ROLES if role in name]
-    if root:
+def _plays(certificate: Certificate, leaf: str) -> bool:
+    roles = [role for role in _ROLES if role in certificate.common_name]
+    if certificate.self_issued:
         return roles == ["SGX Root CA"]
-    return "CA" in name.split() and not roles if ca else roles in (["SGX PCK Certificate"], ["SGX TCB Signing"])
+    return "CA" in certificate.common_name and not roles if certificate.is_ca else roles == [leaf]
 
 
 def leaf_is_ca(case: Case) -> bool:
