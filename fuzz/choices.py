@@ -302,6 +302,6 @@ DEFECTS: Final = (
         "no-number",
         "NaN and Infinity are taken for numbers, where nobody reads them",
         "RFC 8259, section 6",
-        accepted("expected value|invalid number"),
+        both(p.no_number, accepted("expected value|invalid number")),
     ),
 )

@@ -192,6 +192,11 @@ def another_level(case: Case) -> bool:
     return found or one
 
 
+def no_number(case: Case) -> bool:
+    """A word stands where JSON has a number."""
+    return re.search(r"[:\[,]\s*-?(NaN|Infinity)\b", case.triple.bundle) is not None
+
+
 def repeated_member(case: Case) -> bool:
     """An object of the bundle, or of a document in it, has two members of one name."""
     return case.repeats

@@ -6,23 +6,20 @@ import json
 import time
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 import pytest
 from fuzz.__main__ import main
 from fuzz.case import Case
 from fuzz.choices import CHOICES, DEFECTS
-from fuzz.flips import flip_triples
+from fuzz.flips import ALLOWANCES, flip_triples
 from fuzz.judges import MAX_SECONDS, Outcome, ours
 from fuzz.mutants import MUTATORS, mutant
 from fuzz.platforms import draw_specimens
 from fuzz.runs import CHUNK, Tally, judge, run_chunk
 from fuzz.specimens import genuine_specimens, vectors_directory
 from fuzz.triple import Triple
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CASES = 2_000
 SEED = "tests"
@@ -111,3 +108,13 @@ def test_the_command_writes_its_report(tmp_path: Path, capsys: pytest.CaptureFix
     assert report["cases"] == sum(report["verdicts"].values()) == 20
     assert report["seconds"] <= time.monotonic() - started
     assert "20 mutants of seed tests" in capsys.readouterr().out
+
+
+def test_choices_and_flips_are_written_down() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "fuzzing.md").read_text(encoding="utf-8")
+    missing = [
+        each.name for each in (*CHOICES, *DEFECTS) if f"| `{each.name}` | {each.reason} | {each.source} |" not in page
+    ]
+    missing += [each.name for each in ALLOWANCES if f"| `{each.name}` | {each.reason} |" not in page]
+    assert missing == []
+    assert page.count("\n| `") == len(CHOICES) + len(DEFECTS) + len(ALLOWANCES)
