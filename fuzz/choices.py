@@ -45,7 +45,7 @@ def _explains(choice: Choice, case: Case) -> bool:
     plain = choice.plainly(case)
     if plain.triple.raw == case.triple.raw and plain.members == case.members:
         return False  # it was spelled plainly already
-    return plain.ours.accepted if plain.same else choice_of(plain) is not None
+    return plain.ours.accepted if plain.same else choice_of(plain, (*CHOICES, *DEFECTS)) is not None
 
 
 def _straightened(case: Case) -> Case:
@@ -303,5 +303,11 @@ DEFECTS: Final = (
         "NaN and Infinity are taken for numbers, where nobody reads them",
         "RFC 8259, section 6",
         both(p.no_number, accepted("expected value|invalid number")),
+    ),
+    Choice(
+        "lone-surrogate",
+        "half of a surrogate pair is taken for text, where nobody compares it",
+        "RFC 8259, section 8.2",
+        both(p.lone_surrogate, accepted("hex escape|surrogate")),
     ),
 )

@@ -197,6 +197,11 @@ def no_number(case: Case) -> bool:
     return re.search(r"[:\[,]\s*-?(NaN|Infinity)\b", case.triple.bundle) is not None
 
 
+def lone_surrogate(case: Case) -> bool:
+    """A string spells half of a surrogate pair."""
+    return re.search(r"\\\\?u[dD][89a-fA-F]", case.triple.bundle) is not None
+
+
 def repeated_member(case: Case) -> bool:
     """An object of the bundle, or of a document in it, has two members of one name."""
     return case.repeats

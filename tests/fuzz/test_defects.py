@@ -38,3 +38,11 @@ def test_what_is_no_number_is_refused(word: str) -> None:
     document = {**json.loads(COLLATERAL.tcb_info), "unasked": float(word.replace("Infinity", "inf"))}
     with pytest.raises(MalformedCollateral):
         read_tcb_info(json.dumps(document))
+
+
+@pytest.mark.xfail(strict=True, reason="half of a surrogate pair is taken for text that no UTF-8 can hold")
+def test_half_of_a_surrogate_pair_is_refused() -> None:
+    document = json.loads(COLLATERAL.tcb_info)
+    document["tcbLevels"][0]["advisoryIDs"] = ["\ud800"]
+    with pytest.raises(MalformedCollateral):
+        read_tcb_info(json.dumps(document))
