@@ -13,7 +13,8 @@ import click
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from ambergate.pcs.fetcher import CollateralSource
     from ambergate.services.attestation.config import Anchor, Config
@@ -52,18 +53,22 @@ def serve(config: Path, *, as_json: bool) -> None:
 
 
 @contextlib.contextmanager
-def open_roots(config: Config, store: CollateralStore) -> Iterator[list[Trust]]:
+def open_roots(config: Config, store: CollateralStore, *, clock: Callable[[], datetime] = now) -> Iterator[list[Trust]]:
     """The configuration's anchors, each with its sources of collateral and what is kept of them."""
     from ambergate.pcs.cache import CachedCollateral
+    from ambergate.pcs.holding import CachePolicy
     from ambergate.pcs.online import OnlineCollateral
     from ambergate.pcs.several import FirstOf
     from ambergate.services.attestation.usecase import Trust
 
     with contextlib.ExitStack() as stack:
         roots = []
+        policy = CachePolicy(grace=config.policy.collateral_grace)
         for anchor in config.anchors:
             sources = [(str(place), _source(place, anchor)) for place in anchor.collateral]
-            kept = CachedCollateral(FirstOf(sources), now=now, anchor=anchor.anchor, store=store, line=anchor.update)
+            kept = CachedCollateral(
+                FirstOf(sources), now=clock, anchor=anchor.anchor, store=store, line=anchor.update, policy=policy
+            )
             stack.enter_context(kept)
             # Closed before the cache, which waits for its refreshes: whoever waits for a next try is told at once.
             for _, source in sources:

@@ -7,17 +7,16 @@ says nothing about anybody's evidence.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from cryptography import x509
-
+from ambergate.core.appraise.grace import STATEMENTS, first_end
 from ambergate.core.collateral.crl import read_crl
 from ambergate.core.errors import MalformedCollateral, NotGenuine, Unavailable
 from ambergate.core.verify.endorsements import VerifiedCollateral, verify_collateral
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
     from typing import TypeAlias
 
     from ambergate.core.collateral.bundle import Collateral
@@ -71,11 +70,47 @@ def prove(collateral: Collateral, wanted: Wanted, *, anchor: TrustAnchor, at: da
     return verified
 
 
+def prove_late(
+    collateral: Collateral, wanted: Wanted, *, anchor: TrustAnchor, at: datetime, grace: timedelta
+) -> VerifiedCollateral:
+    """Collateral whose statements ended, no longer before `at` than the grace: proven as of the last instant they held.
+
+    The proof is a whole one (`prove`). Certificates get no grace: each of them must hold at `at`.
+
+    Raises:
+        Unavailable: it is not; the code says which.
+        MalformedCollateral: a statement does not parse.
+    """
+    last = first_end(collateral)
+    if not timedelta(0) < at - last <= grace:
+        raise _not_now(f"its first statement ends {last.isoformat()}", f"at most {grace} before {at.isoformat()}")
+    verified = prove(collateral, wanted, anchor=anchor, at=last)
+    until = last_use(verified, grace)
+    if until < at:
+        raise _not_now(f"a certificate ended {until.isoformat()}", f"certificates that hold at {at.isoformat()}")
+    return verified
+
+
+def last_use(verified: VerifiedCollateral, grace: timedelta) -> datetime:
+    """The last instant at which it may be served: statements may have ended by the grace, certificates not at all.
+
+    The bundle's certificates are meant. Whose PCK certificate has ended, and whether the policy takes what is late,
+    appraisal judges (`core/appraise/grace.py`).
+    """
+    latest = datetime.max.replace(tzinfo=UTC) - grace
+    ends = ((each.step in STATEMENTS, each.window.not_after) for each in verified.dates)
+    return min(end + grace if statement and end <= latest else end for statement, end in ends)
+
+
+def _not_now(seen: str, wanted: str) -> Unavailable:
+    return Unavailable("the collateral has ended, and no grace takes it", code=NOT_NOW, seen=seen, wanted=wanted)
+
+
 def marks_of(verified: VerifiedCollateral) -> Marks:
     """How new each document is.
 
     Raises:
-        MalformedCollateral: a CRL's number is negative, or longer than 20 octets.
+        MalformedCollateral: a CRL's number is longer than 20 octets.
     """
     info, identity = verified.tcb_info, verified.qe_identity
     return {
@@ -108,8 +143,7 @@ def _told(mark: tuple[int, datetime]) -> str:
 
 
 def _crl_mark(text: str) -> tuple[int, datetime]:
-    crl = read_crl(text)  # has seen to it that there is a number, and that it parses
-    number = x509.load_der_x509_crl(crl.der).extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-    if not 0 <= number <= MAX_CRL_NUMBER:
-        raise MalformedCollateral("a CRL's number is out of range", seen=number, wanted="at most 20 octets")
-    return number, crl.this_update
+    crl = read_crl(text)
+    if crl.number > MAX_CRL_NUMBER:
+        raise MalformedCollateral("a CRL's number is out of range", seen=hex(crl.number), wanted="at most 20 octets")
+    return crl.number, crl.this_update

@@ -1,7 +1,8 @@
 """Collateral kept: verified at the door, refreshed ahead of its end, one fetch for any number of callers.
 
 What is kept is what `admission` lets in. A caller gets what is held while that holds; it waits only when nothing is.
-Rules and failures for operators: docs/collateral.md. Decision: ADR 0014.
+Where a policy grants grace, statements that ended are served for so long, once newer could not be had.
+Rules and failures for operators: docs/collateral.md. Decisions: ADR 0013, 0014.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import time
 from collections import OrderedDict
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ambergate.core.appraise.grace import first_end
 from ambergate.core.collateral.bundle import Collateral
 from ambergate.core.errors import AmberError, MalformedCollateral, Unavailable
 from ambergate.core.verify.anchors import TrustAnchor
-from ambergate.pcs.admission import marks_of, prove, rolled_back
+from ambergate.pcs.admission import NOT_NOW, last_use, marks_of, prove, prove_late, rolled_back
 from ambergate.pcs.fetcher import Wanted
 from ambergate.pcs.holding import CachePolicy, Entry, Flight, Held, Holding, ProcessMemory
 from ambergate.pcs.retry import system_draw
@@ -40,11 +42,19 @@ JITTER: Final = 0.1  # by how much of it a refresh comes earlier, so that many p
 _LOG = logging.getLogger("ambergate.pcs")
 
 
+class Past(NamedTuple):
+    """What was found and does not hold now; `accepted`: when, if the store had it."""
+
+    collateral: Collateral
+    accepted: datetime | None
+
+
 class CachedCollateral:
     """Keeps what a source has. Safe to share between threads. Call `close` at the end.
 
     Proves of everything that it returns: at the time of the call, all of it was the anchor's word, unrevoked and
     unexpired, about the family, CA and TEE asked for, and no document of it older than one that was accepted before.
+    With a grace, statements may have ended by no more than that: then it was so at the last instant at which they held.
 
     Args:
         source: asked when nothing is held, or it is time for newer; with `FirstOf`, the next one is asked too when
@@ -131,7 +141,8 @@ class CachedCollateral:
     def holdings(self) -> tuple[Holding, ...]:
         """What is held, until when, and what failed: for people and for metrics."""
         with self._lock:
-            return tuple(_told(wanted, entry) for wanted, entry in self._entries.items())
+            at = self._now()
+            return tuple(_told(wanted, entry, at) for wanted, entry in self._entries.items())
 
     def _entry(self, wanted: Wanted) -> Entry:
         """The family's entry, used last. What makes room is what holds nothing, then what was used longest ago."""
@@ -170,7 +181,7 @@ class CachedCollateral:
     def _fly(self, wanted: Wanted, entry: Entry, flight: Flight, fingerprint: object, *, changed: bool) -> None:
         """Make the fetch that the flight stands for, and land it."""
         try:
-            held = self._obtain(wanted, entry, changed=changed)
+            held, missing = self._obtain(wanted, entry, changed=changed)
         except AmberError as exc:
             self._failed(wanted, entry, fingerprint, exc)  # lands what still holds, or crashes
         except BaseException:
@@ -181,19 +192,24 @@ class CachedCollateral:
             flight.crash(cut)
             raise
         else:
+            at = self._now()
             with self._lock:
                 entry.succeed(held)
+                if missing is not None:  # late is not well: it is tried again as after any failure
+                    entry.fail(missing, at)
                 entry.fingerprint, entry.flight = fingerprint, None
+            if missing is not None:
+                _LOG.warning("no newer collateral for %s, %s: %s", wanted, held.told(at), missing.as_dict())
             flight.land(held.collateral)
 
     def _failed(self, wanted: Wanted, entry: Entry, fingerprint: object, error: AmberError) -> None:
         """Remember the failure; serve what still holds, or tell everybody."""
         at = self._now()
         with self._lock:
-            flight, held, serving = entry.flight, entry.held, entry.serving(at)
             entry.fail(error, at)
+            flight, held, serving = entry.flight, entry.held, entry.serving(at)
             entry.fingerprint, entry.flight = fingerprint, None
-        until = "nothing is served" if held is None or serving is None else f"served until {held.window.not_after}"
+        until = "nothing is served" if held is None or serving is None else held.told(at)
         _LOG.warning("no newer collateral for %s, %s: %s", wanted, until, error.as_dict())
         assert flight is not None
         if serving is None:
@@ -201,41 +217,84 @@ class CachedCollateral:
         else:
             flight.land(serving)
 
-    def _obtain(self, wanted: Wanted, entry: Entry, *, changed: bool) -> Held:
-        """What the store has, if that is new to us; else what the source has."""
-        stored = self._recall(wanted, entry.held)
+    def _obtain(self, wanted: Wanted, entry: Entry, *, changed: bool) -> tuple[Held, AmberError | None]:
+        """What the store has, if that is new to us; else what the source has.
+
+        When neither has anything that holds, and what is held does not do either: the last to end of what they had, if
+        the grace takes it, and why there is nothing better.
+        """
+        past: list[Past] = []
+        stored = self._recall(wanted, entry.held, past)
         if stored is not None:
             with self._lock:
                 first, entry.held = entry.held is None, stored
             if not changed and (first or self._now() < stored.refresh_at):
-                return stored
-        return self._source.first(lambda source: self._admit(source, wanted, entry.held))
+                return stored, None
+        try:
+            return self._source.first(lambda source: self._admit(source, wanted, entry.held, past)), None
+        except (Unavailable, MalformedCollateral) as exc:
+            late = self._late(wanted, entry.held, past)
+            if late is None:
+                raise
+            return late, exc
 
-    def _recall(self, wanted: Wanted, held: Held | None) -> Held | None:
+    def _late(self, wanted: Wanted, held: Held | None, past: list[Past]) -> Held | None:
+        """Of what has ended, the last to end that the grace takes; nothing where what is held does as well."""
+        at, grace = self._now(), self._policy.grace
+        if grace == timedelta(0):
+            return None
+        bar = held.window.not_after if held is not None and at <= held.until else None
+        ended = [(first_end(each.collateral), each) for each in past]
+        for last, each in sorted(ended, key=lambda pair: pair[0], reverse=True):  # of equals, the first that was found
+            if bar is not None and last <= bar:
+                break
+            try:
+                verified = prove_late(each.collateral, wanted, anchor=self._anchor, at=at, grace=grace)
+                accepted = self._keep(verified, wanted, at) if each.accepted is None else each.accepted
+            except (Unavailable, MalformedCollateral) as exc:
+                _LOG.info("collateral for %s that has ended is not used: %s", wanted, exc.as_dict())
+                continue
+            return self._held(verified, accepted, held)
+        return None
+
+    def _recall(self, wanted: Wanted, held: Held | None, past: list[Past]) -> Held | None:
         """What the store has, when it was accepted later than what is held. A database is not believed either."""
         found = self._memory.load(self._key(wanted))
         if found is None or (held is not None and found[1] <= held.accepted):
             return None
         text, accepted = found
         try:
-            verified = prove(Collateral.from_json(text), wanted, anchor=self._anchor, at=self._now())
+            verified = self._prove(Past(Collateral.from_json(text), accepted), wanted, past, self._now())
         except (Unavailable, MalformedCollateral) as exc:
             _LOG.info("the stored collateral for %s is not used: %s", wanted, exc.as_dict())
             return None
         return self._held(verified, accepted, held)
 
-    def _admit(self, source: CollateralSource, wanted: Wanted, held: Held | None) -> Held:
+    def _admit(self, source: CollateralSource, wanted: Wanted, held: Held | None, past: list[Past]) -> Held:
         """What one source has, let in."""
         collateral = source.collateral(fmspc=wanted.fmspc, ca=wanted.ca, tee=wanted.tee)
         at = self._now()
-        verified = prove(collateral, wanted, anchor=self._anchor, at=at)
+        verified = self._prove(Past(collateral, None), wanted, past, at)
+        return self._held(verified, self._keep(verified, wanted, at), held)
+
+    def _prove(self, found: Past, wanted: Wanted, past: list[Past], at: datetime) -> VerifiedCollateral:
+        """Proven now; what does not hold now is put to the `past`."""
+        try:
+            return prove(found.collateral, wanted, anchor=self._anchor, at=at)
+        except Unavailable as exc:
+            if exc.code == NOT_NOW:
+                past.append(found)
+            raise
+
+    def _keep(self, verified: VerifiedCollateral, wanted: Wanted, at: datetime) -> datetime:
+        """Remember it, unless it goes back; when it was accepted."""
         if self._closed:
             raise Unavailable("the collateral is not kept: its cache was closed", seen=str(wanted))
         marks = marks_of(verified)
-        accepted = self._memory.save(self._key(wanted), collateral.to_json(), at=at, marks=marks)
+        accepted = self._memory.save(self._key(wanted), verified.collateral.to_json(), at=at, marks=marks)
         if accepted is not None:
             raise rolled_back(marks, accepted)
-        return self._held(verified, at, held)
+        return at
 
     def _held(self, verified: VerifiedCollateral, accepted: datetime, before: Held | None) -> Held:
         window = verified.window
@@ -243,6 +302,7 @@ class CachedCollateral:
         held = Held(
             collateral=verified.collateral,
             window=window,
+            until=last_use(verified, self._policy.grace),
             ends=verified.earliest_expiry,
             accepted=accepted,
             refresh_at=accepted + wait * (1 - JITTER * self._draw()),
@@ -256,13 +316,15 @@ class CachedCollateral:
         return f"{self._scope}/{wanted}"
 
 
-def _told(wanted: Wanted, entry: Entry) -> Holding:
+def _told(wanted: Wanted, entry: Entry, at: datetime) -> Holding:
     held = entry.held
     return Holding(
         wanted=wanted,
         expires=None if held is None else held.window.not_after,
         accepted=None if held is None else held.accepted,
         refresh_at=None if held is None else held.refresh_at,
+        late=held is not None and held.late(at) and entry.serving(at) is not None,
+        late_until=None if held is None else held.until,
         failures=entry.failures,
         failure=entry.failure,
     )

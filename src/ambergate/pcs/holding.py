@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
+from ambergate.core.appraise.grace import MAX_GRACE
 from ambergate.core.errors import AmberError, TimedOut, Unavailable
 from ambergate.pcs.admission import goes_back
 
@@ -38,6 +39,11 @@ class CachePolicy:
         patience: seconds that a caller waits for somebody else's fetch.
         refreshes: made at the same time, in threads of their own.
         closing: seconds that `close` waits for these.
+        grace: for how long after their end statements are served when no newer can be had. A policy's decision
+            (`AppraisalPolicy.collateral_grace`); certificates get none.
+
+    Raises:
+        ValueError: a grace below zero or above 30 days.
     """
 
     entries: int = 256
@@ -49,6 +55,13 @@ class CachePolicy:
     patience: float = 60.0
     refreshes: int = 4
     closing: float = 5.0
+    grace: timedelta = timedelta(0)
+
+    def __post_init__(self) -> None:
+        """Bound the grace."""
+        if not timedelta(0) <= self.grace <= MAX_GRACE:
+            msg = f"a grace is 0 to {MAX_GRACE.days} days, not {self.grace}"
+            raise ValueError(msg)
 
 
 class CollateralMemory(Protocol):
@@ -98,6 +111,7 @@ class Held:
 
     collateral: Collateral
     window: Window
+    until: datetime  # the end of the window, or what the grace makes of it
     ends: Dated
     accepted: datetime
     refresh_at: datetime
@@ -105,6 +119,17 @@ class Held:
     def holds(self, at: datetime) -> bool:
         """Whether it may be served."""
         return self.window.not_before <= at <= self.window.not_after
+
+    def late(self, at: datetime) -> bool:
+        """Whether it has ended, and the grace takes it still."""
+        return self.window.not_after < at <= self.until
+
+    def told(self, at: datetime) -> str:
+        """Until when it is served, for the log."""
+        end = self.window.not_after
+        if self.late(at):
+            return f"served late until {self.until}, since {self.ends.what} ended {end}"
+        return f"served until {end}" + (f", then late until {self.until}" if end < self.until else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +140,8 @@ class Holding:
     expires: datetime | None  # None: nothing is held
     accepted: datetime | None
     refresh_at: datetime | None
+    late: bool  # served in spite of `expires`, because `failure` and the grace
+    late_until: datetime | None  # the last instant of that; `expires` where no grace is granted
     failures: int  # in a row, since the last success
     failure: AmberError | None  # the last of them
 
@@ -178,8 +205,11 @@ class Entry:
         self.failures += 1
 
     def serving(self, at: datetime) -> Collateral | None:
-        """What may be served."""
-        return self.held.collateral if self.held is not None and self.held.holds(at) else None
+        """What may be served: what holds; and, once newer could not be had, what the grace takes."""
+        held = self.held
+        if held is None:
+            return None
+        return held.collateral if held.holds(at) or (self.failures > 0 and held.late(at)) else None
 
     def due(self, at: datetime, policy: CachePolicy) -> bool:
         """Whether a refresh should start: it is time, none is under way, the last failure is long enough ago."""

@@ -43,7 +43,7 @@ class DirectoryCollateral:
                 f"no collateral for FMSPC {fmspc} under the {ca} CA",
                 seen=f"{path.name}: {exc.strerror}",
                 wanted=f"a file in {self._directory}",
-                hint="fetch it from a PCCS; a simulated platform writes its own with `amber simulator refresh`",
+                hint="`amber collateral fetch` gets it; a simulated platform writes its own: `amber simulator refresh`",
             ) from exc
         return Collateral.from_json(text)
 

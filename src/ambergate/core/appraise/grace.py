@@ -101,7 +101,7 @@ def verify_within_grace(
 def _before_the_end(
     prove: Callable[[datetime], VerifiedQuote], collateral: Collateral, policy: AppraisalPolicy, at: datetime
 ) -> VerifiedQuote | None:
-    last = _first_end(collateral)
+    last = first_end(collateral)
     # Before the first end, the failed date is one that has not begun: no grace reaches into the future. The rule below
     # would refuse both cases too; here they do not cost a second proof.
     if not NONE < at - last <= policy.collateral_grace:
@@ -113,8 +113,12 @@ def _before_the_end(
     return None if collateral_grace(verified, policy, at) else verified
 
 
-def _first_end(collateral: Collateral) -> datetime:
-    """When the first of the statements ends, by their own word; the proof at that instant shows whether it is true."""
+def first_end(collateral: Collateral) -> datetime:
+    """When the first of the statements ends, by their own word; the proof at that instant shows whether it is true.
+
+    Raises:
+        MalformedCollateral: one of them does not parse.
+    """
     return min(
         read_tcb_info(collateral.tcb_info).next_update,
         read_qe_identity(collateral.qe_identity).next_update,

@@ -32,6 +32,8 @@
 
     [policy]                                # what genuine evidence is welcome; see core/appraise/policy.py
     tcb_statuses = ["UpToDate", "SWHardeningNeeded"]
+    collateral_grace_hours = 0              # the default; up to 720: in an outage of all sources, statements that have
+                                            # ended still count for so long, and no newer recovery or revocation is seen
 
 Paths are relative to the file's folder.
 """

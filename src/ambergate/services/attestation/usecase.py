@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ambergate.core.appraise.appraisal import appraise
+from ambergate.core.appraise.grace import verify_within_grace
 from ambergate.core.collateral.certificates import read_pem_chain
 from ambergate.core.collateral.needs import needs_of
 from ambergate.core.errors import (
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from uuid import UUID
 
+    from ambergate.core.appraise.appraisal import Appraisal
     from ambergate.core.appraise.policy import AppraisalPolicy
     from ambergate.core.collateral.needs import Needs
     from ambergate.core.quote.layout import Quote
@@ -122,9 +124,9 @@ class Attestation:
             check_binding(verified, fresh + (evidence.runtime_data or b""))
         if self._seen is not None:
             self._seen.saw(PlatformKind.of(verified), at=at)
-        appraisal = appraise(verified, self._policy)
+        appraisal = appraise(verified, self._policy, at=at)
         key = self._keys.key_for(evidence.algorithm)
-        return issue_token(appraisal, self._issuance(evidence, trust, verified, at), key, evidence.algorithm)
+        return issue_token(appraisal, self._issuance(evidence, trust, appraisal, at), key, evidence.algorithm)
 
     def _verify(self, raw: bytes, at: datetime) -> tuple[Trust, VerifiedQuote]:
         try:
@@ -134,7 +136,10 @@ class Attestation:
         needs = self._needs_of(quote)
         trust, verifier = self._root(needs)
         collateral = trust.collateral.collateral(fmspc=needs.fmspc, ca=needs.ca, tee=needs.tee)
-        return trust, verifier.verify(raw, collateral, at=at)
+        verified = verify_within_grace(
+            lambda when: verifier.verify(raw, collateral, at=when), collateral, self._policy, at=at
+        )
+        return trust, verified
 
     def _needs_of(self, quote: Quote) -> Needs:
         """What to fetch for it. Remembered by the chain that says so: to read one costs as much as some signatures."""
@@ -162,7 +167,7 @@ class Attestation:
             )
         return found
 
-    def _issuance(self, evidence: Evidence, trust: Trust, verified: VerifiedQuote, at: datetime) -> Issuance:
+    def _issuance(self, evidence: Evidence, trust: Trust, appraisal: Appraisal, at: datetime) -> Issuance:
         nonce = evidence.nonce
         base_url = self._issuer.base_url
         issued = at.replace(microsecond=0)
@@ -172,8 +177,8 @@ class Attestation:
             token_id=self._issuer.new_id(),
             instance_id=self._issuer.instance_id,
             issued_at=issued,
-            # A token never outlives what it rests on.
-            expires_at=min(issued + self._issuer.token_lifetime, verified.window.not_after),
+            # A token never outlives what it rests on, or the grace that the policy gives it.
+            expires_at=min(issued + self._issuer.token_lifetime, appraisal.holds_until),
             simulated=trust.simulated,
             nonce=None if nonce is None else {"val": nonce.val, "iat": nonce.iat, "signature": nonce.signature},
             runtime_data=evidence.runtime_data,
