@@ -217,13 +217,11 @@ def _report(report: EnclaveReport | TdReport) -> dict[str, object]:
 def _collateral(quote: Quote, file: Path | None, pccs: str | None, cacerts: Path | None) -> Collateral:
     if file is not None:
         return Collateral.from_json(_read(file, MAX_BUNDLE + 1))
-    import ssl
-
     from ambergate.pcs.online import INTEL_PCS, OnlineCollateral
+    from ambergate.pcs.transport import tls_context
 
     needs = needs_of(quote)
-    trust = ssl.create_default_context(cafile=str(cacerts) if cacerts else None)
-    with OnlineCollateral(pccs or INTEL_PCS, verify=trust) as source:
+    with OnlineCollateral(pccs or INTEL_PCS, verify=tls_context(cacerts)) as source:
         return source.collateral(fmspc=needs.fmspc, ca=needs.ca, tee=needs.tee)
 
 

@@ -59,7 +59,7 @@ def test_all_failures_are_told(tmp_path: Path) -> None:
     assert "the PCCS: the collateral service knows no such document (HTTP 404" in (told.seen or "")
     assert "the shelf: no collateral for FMSPC" in (told.seen or "")
     assert "the PCCS: does Intel support" in (told.hint or "")
-    assert "the shelf: fetch it" in (told.hint or "")
+    assert "the shelf: `amber collateral fetch` gets it" in (told.hint or "")
 
 
 def test_all_too_slow_is_too_slow() -> None:
