@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _CHAINS: Final = ("pck_crl_issuer_chain", "tcb_info_issuer_chain", "qe_identity_issuer_chain")
 _LISTS: Final = ("root_ca_crl", "pck_crl")
 _SIGNATURES: Final = ("tcb_info_signature", "qe_identity_signature")
+_RAW: Final = re.compile("[0-9a-fA-F]{128}")
 _DOCUMENTS: Final = ("tcb_info", "qe_identity")
 
 
@@ -76,7 +78,7 @@ def signature(rng: Random, draft: Draft) -> str | None:
     name = rng.choice(_SIGNATURES)
     now = draft.members[name]
     other = asdict(rng.choice(draft.others).collateral)[name]
-    if rng.random() < 0.5 and len(now) == len(other) == 128:
+    if rng.random() < 0.5 and _RAW.fullmatch(now) and _RAW.fullmatch(other):
         way, raw = mutate_signature(rng, bytes.fromhex(now), bytes.fromhex(other))
         draft.members[name] = raw.hex()
         return f"{name}: {way}"
