@@ -161,9 +161,11 @@ def shelf_root(platform: SimulatedPlatform, shelf: Shelf) -> list[Trust]:
 
 
 @contextmanager
-def serving(config: Config, state: State, roots: Sequence[Trust], platform: SimulatedPlatform) -> Iterator[Service]:
-    """The service on a socket, with one API key, its clock at `AT`."""
-    clock = Clock()
+def serving(
+    config: Config, state: State, roots: Sequence[Trust], platform: SimulatedPlatform, *, clock: Clock | None = None
+) -> Iterator[Service]:
+    """The service on a socket, with one API key, its clock at `AT` unless one is given."""
+    clock = clock or Clock()
     _, api_key = state.api_keys.create("tests", at=AT)
     ca = config.tls.certificate.with_name("ca.pem")
     with ExitStack() as stack:
