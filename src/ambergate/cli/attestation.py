@@ -105,4 +105,3 @@ def _announce(config: Config, roots: list[Trust], host: str, port: int, *, as_js
 
 def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)

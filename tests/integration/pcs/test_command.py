@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 import pytest
 from click.testing import CliRunner
 
+from ambergate.cli.main import main
 from ambergate.cli.simulator import group
 from ambergate.core.collateral.tcb_info import TcbStatus
 from ambergate.core.quote import parse_quote
@@ -85,6 +86,21 @@ def test_it_serves_what_init_made(directory: Path, dialect: str) -> None:
         assert (told["dialect"], told["fmspc"]) == (dialect, SimulatedPlatform.load(directory).fmspc.hex())
         assert fetched(directory, told) is TcbStatus.CONFIGURATION_NEEDED
         assert fetched(directory, told, update="early") is TcbStatus.SW_HARDENING_NEEDED
+
+
+def test_a_quote_is_verified_with_what_a_pccs_has_under_its_own_roots_alone(directory: Path) -> None:
+    platform, quote = SimulatedPlatform.load(directory), directory / "quote"
+    quote.write_bytes(platform.quote(SPECIMEN, bytes(64)))
+    nothing = directory / "nothing.pem"
+    nothing.write_text("no root")
+    with running(directory, "--dialect", "pccs") as (_, told):
+        command = ["quote", "verify", str(quote), "--anchor", told["root"], "--pccs", told["url"]]
+        good, no_roots = (
+            CliRunner().invoke(main, [*command, "--pccs-cacerts", str(roots)]) for roots in (told["ca"], nothing)
+        )
+        assert (good.exit_code, "GENUINE under" in good.output) == (0, True), good.output
+        assert (no_roots.exit_code, "nothing.pem" in no_roots.output) == (1, True), no_roots.output
+        assert CliRunner().invoke(main, command).exit_code == 5, "the system's roots do not know it"
 
 
 def test_faults_are_met_in_order_and_told_on_standard_error(directory: Path) -> None:

@@ -116,6 +116,7 @@ def test_what_has_ended_gives_way_to_what_holds_before_anybody_gets_it() -> None
         get(kept)
         shelf.held = published(days=30)
         clock.instant = END + SECOND
+        assert kept.holdings()[0].late is False, "nobody was served late"
         assert get(kept) == published(days=30)
 
 
