@@ -12,11 +12,15 @@ from ambergate.core.octets import Octets
 class MrEnclave(Octets):
     """SHA-256 of the enclave's build log: what was loaded, and where."""
 
+    __slots__ = ()
+
     WIDTH = 32
 
 
 class MrSigner(Octets):
     """SHA-256 of the modulus (little-endian) of the key that signed the enclave."""
+
+    __slots__ = ()
 
     WIDTH = 32
 
@@ -24,17 +28,23 @@ class MrSigner(Octets):
 class ReportData(Octets):
     """64 bytes that the reporting enclave or TD chose; compared whole."""
 
+    __slots__ = ()
+
     WIDTH = 64
 
 
 class CpuSvn(Octets):
     """Opaque security version of the processor and its microcode, as in a REPORT."""
 
+    __slots__ = ()
+
     WIDTH = 16
 
 
 class Attributes(Octets):
     """SGX ATTRIBUTES: 8 bytes of flags, then 8 bytes of XFRM."""
+
+    __slots__ = ()
 
     WIDTH = 16
 
@@ -49,11 +59,15 @@ class Attributes(Octets):
 class Fmspc(Octets):
     """Family-Model-Stepping-Platform-CustomSKU: which TCB info speaks of this platform."""
 
+    __slots__ = ()
+
     WIDTH = 6
 
 
 class PceId(Octets):
     """Identity of the provisioning certification enclave, two bytes as in the PCK certificate."""
+
+    __slots__ = ()
 
     WIDTH = 2
 
@@ -61,11 +75,15 @@ class PceId(Octets):
 class Ppid(Octets):
     """Platform provisioning id. Identifies one machine; handle it as personal data."""
 
+    __slots__ = ()
+
     WIDTH = 16
 
 
 class PlatformInstanceId(Octets):
     """Identity of one platform instance (multi-package platforms)."""
+
+    __slots__ = ()
 
     WIDTH = 16
 
@@ -73,11 +91,15 @@ class PlatformInstanceId(Octets):
 class QeVendorId(Octets):
     """Vendor of the quoting enclave."""
 
+    __slots__ = ()
+
     WIDTH = 16
 
 
 class Measurement384(Octets):
     """A SHA-384 measurement of TDX."""
+
+    __slots__ = ()
 
     WIDTH = 48
 
@@ -85,21 +107,31 @@ class Measurement384(Octets):
 class MrTd(Measurement384):
     """Measurement of the TD's initial contents."""
 
+    __slots__ = ()
+
 
 class MrSeam(Measurement384):
     """Measurement of the TDX module."""
+
+    __slots__ = ()
 
 
 class MrSignerSeam(Measurement384):
     """Signer of the TDX module; zero for Intel's."""
 
+    __slots__ = ()
+
 
 class Rtmr(Measurement384):
     """A run-time extendable measurement register of a TD."""
 
+    __slots__ = ()
+
 
 class TdAttributes(Octets):
     """TD ATTRIBUTES, 8 bytes."""
+
+    __slots__ = ()
 
     WIDTH = 8
 
@@ -111,5 +143,7 @@ class TdAttributes(Octets):
 
 class TeeTcbSvn(Octets):
     """Security versions of the TDX module and its companions, one byte each."""
+
+    __slots__ = ()
 
     WIDTH = 16

@@ -18,10 +18,12 @@ verified from nothing by `verify_quote`, which also words every refusal: this mo
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, cast
 
 from ambergate.core.collateral.certificates import END_OF_CERTIFICATE
 from ambergate.core.errors import NotGenuine
+from ambergate.core.measurements import PlatformInstanceId, Ppid
 from ambergate.core.quote.codec import parse_quote
 from ambergate.core.quote.layout import MAX_QUOTE, MAX_TRAILING, PCK_CERT_CHAIN
 from ambergate.core.verify.anchors import TrustAnchor
@@ -42,6 +44,7 @@ from ambergate.core.verify.verifier import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
     from datetime import datetime
 
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -54,7 +57,11 @@ if TYPE_CHECKING:
     from ambergate.core.verify.verdict import Dated, TcbVerdict, Window
 
 MAX_PLATFORMS: Final = 100_000  # facts; each takes below 4 KiB
+MAX_KINDS: Final = 4096  # kinds of platforms under one bundle
 MAX_KNOWN: Final = 256  # bundles under one CA; each takes about 100 KiB
+
+_NOBODY: Final = Ppid(bytes(Ppid.WIDTH))
+H = TypeVar("H", bound="Hashable")
 
 # First eight bytes of the header (version, attestation key type, TEE type) -> where the report begins and ends.
 _SHAPES: Final = {
@@ -82,6 +89,13 @@ class _Known(NamedTuple):
     intermediate: Certificate
     endorsements: Endorsements
     window: Window
+    kinds: dict[Hashable, object]  # what many platforms have in common, each once
+
+    def shared(self, value: H) -> H:
+        """The value, or an equal one that is kept already: a family has few kinds of platforms."""
+        if len(self.kinds) > MAX_KINDS:
+            self.kinds.clear()
+        return cast("H", self.kinds.setdefault(value, value))
 
 
 class _Fact(NamedTuple):
@@ -92,9 +106,20 @@ class _Fact(NamedTuple):
     not_before: datetime
     not_after: datetime
     tcb: TcbVerdict
-    platform: PckExtension
+    kind: PckExtension  # the platform, without what identifies the machine
+    machine: tuple[bytes, bytes | None]  # that: PPID, and platform instance id where there is one
     pck: Dated
     known: _Known
+
+    @property
+    def platform(self) -> PckExtension:
+        """The platform as its PCK certificate describes it."""
+        ppid, instance = self.machine
+        return replace(
+            self.kind,
+            ppid=Ppid(ppid),
+            platform_instance_id=None if instance is None else PlatformInstanceId(instance),
+        )
 
 
 class Verifier:
@@ -159,7 +184,18 @@ class Verifier:
             tcb = judge(trail, claim, platform, known.endorsements)
         except NotGenuine:
             return None
-        return _Fact(claim.attestation_key, collateral, not_before, not_after, tcb, platform, pck, known)
+        instance = platform.platform_instance_id
+        return _Fact(
+            claim.attestation_key,
+            collateral,
+            not_before,
+            not_after,
+            known.shared(tcb),
+            known.shared(replace(platform, ppid=_NOBODY, platform_instance_id=None)),
+            (platform.ppid.value, None if instance is None else instance.value),
+            pck._replace(what=known.shared(pck.what)),
+            known,
+        )
 
     def _claim(self, trail: Trail, quote: Quote, collateral: Collateral) -> tuple[Claim, _Known]:
         """The quote's certificates, and what is known under the two that certify platforms.
@@ -178,7 +214,7 @@ class Verifier:
         lists = prove_lists(trail, claim.root, claim.intermediate, collateral.root_ca_crl, collateral.pck_crl)
         endorsements = prove_statements(trail, collateral, claim.root, lists, self.anchor)
         window = common_window(endorsements.dates)
-        known = _Known(self.anchor, claim.root, claim.intermediate, endorsements, window)
+        known = _Known(self.anchor, claim.root, claim.intermediate, endorsements, window, {})
         if claim.pck_leads:
             self._known.put(key, known)
         return claim, known
