@@ -10,9 +10,7 @@ from tests.unit.simulator.stream import stream
 from tests.unit.token.judged import ALL, Laboratory, issuance
 
 from ambergate.core.appraise.appraisal import Appraisal
-from ambergate.core.errors import MalformedEvidence
 from ambergate.core.measurements import TdAttributes
-from ambergate.core.octets import Cursor
 from ambergate.core.quote.layout import TeeType
 from ambergate.core.quote.td_report import TdReport, read_td_report
 from ambergate.core.token.profiles import v1_claims
@@ -48,7 +46,7 @@ def verified() -> VerifiedQuote:
 
 
 def report() -> TdReport:
-    return read_td_report(Cursor(RAW, error=MalformedEvidence, what="TD"), extended=False)
+    return read_td_report(RAW)
 
 
 def claims_of(verified: VerifiedQuote, body: TdReport) -> dict[str, object]:
@@ -69,7 +67,7 @@ def test_a_tds_claims_are_the_quotes_bytes(verified: VerifiedQuote) -> None:
 def test_the_module_version_as_samples_have_it(verified: VerifiedQuote) -> None:
     """Wire protocol 4.3: 04000600.. gives 4, 0d0104.. gives 269."""
     for head, number in (("0400", 4), ("0d01", 269)):
-        body = read_td_report(Cursor(bytes.fromhex(head) + RAW[2:], error=MalformedEvidence, what="TD"), extended=False)
+        body = read_td_report(bytes.fromhex(head) + RAW[2:])
         assert claims_of(verified, body)["tdx_seamsvn"] == number
 
 

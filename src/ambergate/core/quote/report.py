@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from struct import Struct
-from typing import TYPE_CHECKING, Final
+from typing import Final, NamedTuple
 
 from ambergate.core.measurements import Attributes, CpuSvn, MrEnclave, MrSigner, ReportData
 
-if TYPE_CHECKING:
-    from ambergate.core.octets import Cursor
-
 ENCLAVE_REPORT_SIZE: Final = 384  # bytes
+REPORT_DATA: Final = slice(320, 384)  # where it stands
 # CPUSVN, MISCSELECT, reserved, ISVEXTPRODID, ATTRIBUTES, MRENCLAVE, reserved, MRSIGNER, reserved, CONFIGID, ISVPRODID,
 # ISVSVN, CONFIGSVN, reserved, ISVFAMILYID, REPORTDATA.
 _LAYOUT: Final = Struct("<16s I 12s 16s 16s 32s 32s 32s 32s 64s H H H 42s 16s 64s")
@@ -47,30 +45,52 @@ class EnclaveReport:
         return self.attributes.debug
 
 
-def read_enclave_report(cursor: Cursor) -> EnclaveReport:
-    """The next 384 bytes as a report.
+class RawReport(NamedTuple):
+    """The same fields, each as it stands in the 384 bytes."""
 
-    Raises:
-        Malformed: (the cursor's class) fewer bytes are left.
-    """
-    fields = _LAYOUT.unpack(cursor.take(ENCLAVE_REPORT_SIZE, "the enclave report"))
+    cpu_svn: bytes
+    misc_select: int
+    reserved1: bytes
+    isv_ext_prod_id: bytes
+    attributes: bytes
+    mr_enclave: bytes
+    reserved2: bytes
+    mr_signer: bytes
+    reserved3: bytes
+    config_id: bytes
+    isv_prod_id: int
+    isv_svn: int
+    config_svn: int
+    reserved4: bytes
+    isv_family_id: bytes
+    report_data: bytes
+
+
+def cut_enclave_report(data: bytes) -> RawReport:
+    """The fields of exactly 384 bytes."""
+    return RawReport._make(_LAYOUT.unpack(data))
+
+
+def read_enclave_report(data: bytes) -> EnclaveReport:
+    """Exactly 384 bytes as a report."""
+    raw = cut_enclave_report(data)
     return EnclaveReport(
-        cpu_svn=CpuSvn(fields[0]),
-        misc_select=fields[1],
-        reserved1=fields[2],
-        isv_ext_prod_id=fields[3],
-        attributes=Attributes(fields[4]),
-        mr_enclave=MrEnclave(fields[5]),
-        reserved2=fields[6],
-        mr_signer=MrSigner(fields[7]),
-        reserved3=fields[8],
-        config_id=fields[9],
-        isv_prod_id=fields[10],
-        isv_svn=fields[11],
-        config_svn=fields[12],
-        reserved4=fields[13],
-        isv_family_id=fields[14],
-        report_data=ReportData(fields[15]),
+        cpu_svn=CpuSvn(raw.cpu_svn),
+        misc_select=raw.misc_select,
+        reserved1=raw.reserved1,
+        isv_ext_prod_id=raw.isv_ext_prod_id,
+        attributes=Attributes(raw.attributes),
+        mr_enclave=MrEnclave(raw.mr_enclave),
+        reserved2=raw.reserved2,
+        mr_signer=MrSigner(raw.mr_signer),
+        reserved3=raw.reserved3,
+        config_id=raw.config_id,
+        isv_prod_id=raw.isv_prod_id,
+        isv_svn=raw.isv_svn,
+        config_svn=raw.config_svn,
+        reserved4=raw.reserved4,
+        isv_family_id=raw.isv_family_id,
+        report_data=ReportData(raw.report_data),
     )
 
 

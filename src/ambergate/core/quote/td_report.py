@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from struct import Struct
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ambergate.core.measurements import (
     Measurement384,
@@ -20,11 +20,10 @@ from ambergate.core.measurements import (
     TeeTcbSvn,
 )
 
-if TYPE_CHECKING:
-    from ambergate.core.octets import Cursor
-
 TD_REPORT_10_SIZE: Final = 584  # bytes
 TD_REPORT_15_SIZE: Final = 648  # bytes
+TEE_TCB_SVN: Final = slice(0, 16)  # where they stand
+TEE_TCB_SVN_2: Final = slice(584, 600)
 # TEE_TCB_SVN, MRSEAM, MRSIGNERSEAM, SEAMATTRIBUTES, TDATTRIBUTES, XFAM, MRTD, MRCONFIGID, MROWNER, MROWNERCONFIG,
 # RTMR0 to 3, REPORTDATA; version 1.5 appends TEE_TCB_SVN_2 and MRSERVICETD.
 _LAYOUT_10: Final = Struct("<16s 48s 48s 8s 8s 8s 48s 48s 48s 48s 48s 48s 48s 48s 64s")
@@ -61,14 +60,10 @@ class TdReport:
         return bool(self.td_attributes.value[3] & 0x10)
 
 
-def read_td_report(cursor: Cursor, *, extended: bool) -> TdReport:
-    """The next 584 bytes (1.0) or 648 bytes (1.5, `extended`) as a TD report.
-
-    Raises:
-        Malformed: (the cursor's class) fewer bytes are left.
-    """
-    size = TD_REPORT_15_SIZE if extended else TD_REPORT_10_SIZE
-    fields = (_LAYOUT_15 if extended else _LAYOUT_10).unpack(cursor.take(size, "the TD report"))
+def read_td_report(data: bytes) -> TdReport:
+    """Exactly 584 bytes (version 1.0) or 648 bytes (1.5) as a TD report."""
+    extended = len(data) == TD_REPORT_15_SIZE
+    fields = (_LAYOUT_15 if extended else _LAYOUT_10).unpack(data)
     return TdReport(
         tee_tcb_svn=TeeTcbSvn(fields[0]),
         mr_seam=MrSeam(fields[1]),

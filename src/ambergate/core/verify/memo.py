@@ -26,6 +26,7 @@ from ambergate.core.errors import NotGenuine
 from ambergate.core.measurements import PlatformInstanceId, Ppid
 from ambergate.core.quote.codec import parse_quote
 from ambergate.core.quote.layout import MAX_QUOTE, MAX_TRAILING, PCK_CERT_CHAIN
+from ambergate.core.quote.parts import cut_quote
 from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.core.verify.chain import check_pck_revocation, prove_issuers, prove_lists, prove_pck, read_pck
 from ambergate.core.verify.recent import Recent
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from ambergate.core.collateral.bundle import Collateral
     from ambergate.core.collateral.certificates import Certificate
     from ambergate.core.collateral.pck import PckExtension
-    from ambergate.core.quote.layout import Quote
+    from ambergate.core.quote.parts import QuoteParts
     from ambergate.core.verify.statements import Endorsements
     from ambergate.core.verify.verdict import Dated, TcbVerdict, Window
 
@@ -172,7 +173,7 @@ class Verifier:
         """The steps of `verify_quote`, those that depend on the collateral alone at most once. None: one failed."""
         trail = Trail()
         try:
-            claim, known = self._claim(trail, parse_quote(raw), collateral)
+            claim, known = self._claim(trail, cut_quote(raw), collateral)
             prove_pck(trail, claim.pck, claim.intermediate)
             check_pck_revocation(trail, claim.pck, known.endorsements.pck_crl)
             platform = read_platform(trail, claim.pck)
@@ -197,19 +198,19 @@ class Verifier:
             known,
         )
 
-    def _claim(self, trail: Trail, quote: Quote, collateral: Collateral) -> tuple[Claim, _Known]:
+    def _claim(self, trail: Trail, parts: QuoteParts, collateral: Collateral) -> tuple[Claim, _Known]:
         """The quote's certificates, and what is known under the two that certify platforms.
 
         Those two are recognised by the very text that stands behind the PCK certificate; they are not read again.
         """
-        pem, mark, rest = quote.certification.data.partition(END_OF_CERTIFICATE)
+        pem, mark, rest = parts.certification_data.partition(END_OF_CERTIFICATE)
         key = (rest, collateral)
         known = self._known.get(key)
-        if known is not None and quote.certification.kind == PCK_CERT_CHAIN:
-            attestation_key = read_attestation_key(trail, quote)
+        if known is not None and parts.certification_kind == PCK_CERT_CHAIN:
+            attestation_key = read_attestation_key(trail, parts.attestation_key)
             pck = read_pck(trail, pem + mark)
-            return Claim(quote, attestation_key, known.root, known.intermediate, pck, pck_leads=True), known
-        claim = read_claim(trail, quote, self.anchor)
+            return Claim(parts, attestation_key, known.root, known.intermediate, pck, pck_leads=True), known
+        claim = read_claim(trail, parts, self.anchor)
         prove_issuers(trail, claim.root, claim.intermediate, self.anchor)
         lists = prove_lists(trail, claim.root, claim.intermediate, collateral.root_ca_crl, collateral.pck_crl)
         endorsements = prove_statements(trail, collateral, claim.root, lists, self.anchor)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ambergate.core.collateral.pck import PckExtension, read_pck_extension
-from ambergate.core.quote.codec import signed_region
+from ambergate.core.quote.codec import encode_quote, parse_quote
 from ambergate.core.quote.layout import PCK_CERT_CHAIN
-from ambergate.core.quote.td_report import TdReport
+from ambergate.core.quote.parts import SGX, TD_15, QuoteParts, cut_quote
+from ambergate.core.quote.report import cut_enclave_report
+from ambergate.core.quote.td_report import TEE_TCB_SVN, TEE_TCB_SVN_2, read_td_report
 from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.core.verify.chain import check_pck_revocation, prove_issuers, prove_lists, prove_pck, read_pck_chain
 from ambergate.core.verify.evaluation import evaluate_tcb
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 class Claim(NamedTuple):
     """A quote cut up by steps 1.1 to 2.1: what its signatures are checked with. Nothing of it is proven."""
 
-    quote: Quote
+    parts: QuoteParts
     attestation_key: EllipticCurvePublicKey
     root: Certificate
     intermediate: Certificate
@@ -75,7 +77,8 @@ def verify_quote(
         raise ValueError(msg)
     anchor = anchor or TrustAnchor.intel()
     trail = Trail()
-    claim = read_claim(trail, quote, anchor)
+    raw = encode_quote(quote)
+    claim = read_claim(trail, trail.read("1.1.quote_format", cut_quote, raw), anchor)
     root, intermediate = claim.root, claim.intermediate
     prove_issuers(trail, root, intermediate, anchor)
     prove_pck(trail, claim.pck, intermediate)
@@ -87,7 +90,7 @@ def verify_quote(
     trail.check_dates(dates, at)
     verdict = judge(trail, claim, platform, endorsements)
     return VerifiedQuote(
-        quote=quote,
+        quote=parse_quote(raw),  # what was proven, whatever somebody put into a quote of his own making
         at=at,
         anchor=anchor,
         tcb=verdict,
@@ -98,44 +101,48 @@ def verify_quote(
     )
 
 
-def read_claim(trail: Trail, quote: Quote, known: KnownCertificates) -> Claim:
+def read_claim(trail: Trail, parts: QuoteParts, known: KnownCertificates) -> Claim:
     """Steps 1.1 to 2.1: the quote brings a key and a chain of three certificates.
 
     Args:
         trail: where the steps are recorded.
-        quote: what somebody claims.
+        parts: what somebody claims.
         known: certificates read before, by their DER.
 
     Raises:
         NotGenuine: at the first step that fails.
     """
-    trail.passed("1.1.quote_format", "{} quote, version {}", quote.tee.name, quote.header.version)
-    certification = quote.certification
-    if certification.kind != PCK_CERT_CHAIN:
+    trail.passed(
+        "1.1.quote_format",
+        "{} quote, version {}, {} bytes of padding behind it",
+        *(parts.kind.tee.name, parts.version, len(parts.trailing)),
+    )
+    kind, data = parts.certification_kind, parts.certification_data
+    if kind != PCK_CERT_CHAIN:
         raise trail.failed(
             "1.2.certification_data",
             "the quote does not bring its PCK certificate chain",
-            seen=f"certification data type {certification.kind}",
+            seen=f"certification data type {kind}",
             wanted=PCK_CERT_CHAIN,
         )
-    trail.passed("1.2.certification_data", "type {}, {} bytes", certification.kind, len(certification.data))
-    key = read_attestation_key(trail, quote)
-    return Claim(quote, key, *read_pck_chain(trail, certification.data, known))
+    trail.passed("1.2.certification_data", "type {}, {} bytes", kind, len(data))
+    key = read_attestation_key(trail, parts.attestation_key)
+    return Claim(parts, key, *read_pck_chain(trail, data, known))
 
 
-def read_attestation_key(trail: Trail, quote: Quote) -> EllipticCurvePublicKey:
+def read_attestation_key(trail: Trail, point: bytes) -> EllipticCurvePublicKey:
     """Step 1.3: the attestation key is a key.
 
     Raises:
         NotGenuine: it is not.
     """
     try:
-        key = point_key(quote.attestation_key)
+        key = point_key(point)
     except ValueError as exc:
         raise trail.failed(
-            "1.3.attestation_key", "the attestation key is not a point of P-256", seen=quote.attestation_key.hex()
+            "1.3.attestation_key", "the attestation key is not a point of P-256", seen=point.hex()
         ) from exc
-    trail.passed("1.3.attestation_key", "x starts with {}…", quote.attestation_key[:8])
+    trail.passed("1.3.attestation_key", "x starts with {}…", point[:8])
     return key
 
 
@@ -165,21 +172,30 @@ def judge(trail: Trail, claim: Claim, platform: PckExtension, endorsements: Endo
     Raises:
         NotGenuine: at the first step that fails.
     """
-    quote, info = claim.quote, endorsements.tcb_info
-    _match_platform(trail, quote, platform, info)
-    if isinstance(quote.body, TdReport):
-        match_module(trail, quote.body, info)
-    prove_qe_report(trail, quote, claim.pck)
-    match_qe_identity(trail, quote.tee.name, quote.qe_report, endorsements.qe_identity)
-    if not is_signed_raw(claim.attestation_key, quote.signature, signed_region(quote)):
+    parts, info = claim.parts, endorsements.tcb_info
+    tee = parts.kind.tee.name
+    _match_platform(trail, tee, platform, info)
+    if parts.kind is not SGX:
+        match_module(trail, read_td_report(parts.body), info)
+    prove_qe_report(trail, parts, claim.pck)
+    qe_report = cut_enclave_report(parts.qe_report)
+    match_qe_identity(trail, tee, qe_report, endorsements.qe_identity)
+    if not is_signed_raw(claim.attestation_key, parts.signature, parts.signed):
         raise trail.failed("8.1.quote_signature", "the quote is not signed by its attestation key")
     trail.passed("8.1.quote_signature", "header and report are as the quoting enclave signed them")
-    return evaluate_tcb(trail, PlatformTcb.of(quote, platform), info, endorsements.qe_identity)
+    tcb = PlatformTcb(
+        components=platform.components,
+        pce_svn=platform.pce_svn,
+        qe_isv_svn=qe_report.isv_svn,
+        tee_tcb_svn=None if parts.kind is SGX else parts.body[TEE_TCB_SVN],
+        tee_tcb_svn2=parts.body[TEE_TCB_SVN_2] if parts.kind is TD_15 else None,
+    )
+    return evaluate_tcb(trail, tcb, info, endorsements.qe_identity)
 
 
-def _match_platform(trail: Trail, quote: Quote, platform: PckExtension, info: TcbInfo) -> None:
+def _match_platform(trail: Trail, tee: str, platform: PckExtension, info: TcbInfo) -> None:
     comparisons = (
-        ("6.1.tcb_info_tee", "the TCB info is of another kind of TEE", info.tee, quote.tee.name),
+        ("6.1.tcb_info_tee", "the TCB info is of another kind of TEE", info.tee, tee),
         ("6.2.fmspc", "the TCB info is of another platform", info.fmspc.value, platform.fmspc.value),
         ("6.3.pce_id", "the TCB info is of another PCE", info.pce_id.value, platform.pce_id.value),
     )
