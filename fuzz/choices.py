@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One way in which ours differs on purpose (or, among `DEFECTS`, is known to be wrong)."""
+    """One way in which ours differs on purpose."""
 
     name: str
     reason: str
@@ -45,7 +45,7 @@ def _explains(choice: Choice, case: Case) -> bool:
     plain = choice.plainly(case)
     if plain.triple.raw == case.triple.raw and plain.members == case.members:
         return False  # it was spelled plainly already
-    return plain.ours.accepted if plain.same else choice_of(plain, (*CHOICES, *DEFECTS)) is not None
+    return plain.ours.accepted if plain.same else choice_of(plain) is not None
 
 
 def _straightened(case: Case) -> Case:
@@ -70,6 +70,12 @@ _CHAIN_WORDS: Final = "CaUsedAsEndEntity|UnknownIssuer|Failed to (parse|extract)
 
 # What we refuse and dcap-qvl accepts.
 STRICTER: Final = (
+    Choice(
+        "text-is-utf-8",
+        "half of a surrogate pair is refused, also where nobody asked for it",
+        "RFC 8259, section 8.2",
+        both(p.lone_surrogate, refused(_DOCUMENTS, "is not JSON")),
+    ),
     Choice(
         "padding-bounded",
         "bytes behind the signature data have a limit",
@@ -160,6 +166,12 @@ STRICTER: Final = (
 
 # What we accept and dcap-qvl refuses.
 MORE_TOLERANT: Final = (
+    Choice(
+        "repeated-member",
+        "of two members of one name in what Intel signed, the last is read",
+        "ADR 0019",
+        both(p.repeated_member, accepted("duplicate field|invalid (type|value|number)|expected value|out of range")),
+    ),
     Choice(
         "debug",
         "a debug enclave or TD is told, and judged by policy",
@@ -289,25 +301,3 @@ READ_OTHERWISE: Final = (
 )
 
 CHOICES: Final = (*STRICTER, *MORE_TOLERANT, *READ_OTHERWISE)
-
-# What is known to be wrong in ours, each with a failing test marked so in tests/fuzz/test_defects.py.
-DEFECTS: Final = (
-    Choice(
-        "repeated-member",
-        "of two members of one name the last is read; Intel's library reads the first, dcap-qvl refuses",
-        "RFC 8259, section 4",
-        both(p.repeated_member, accepted("duplicate field|invalid (type|value|number)|expected value|out of range")),
-    ),
-    Choice(
-        "no-number",
-        "NaN and Infinity are taken for numbers, where nobody reads them",
-        "RFC 8259, section 6",
-        both(p.no_number, accepted("expected value|invalid number")),
-    ),
-    Choice(
-        "lone-surrogate",
-        "half of a surrogate pair is taken for text, where nobody compares it",
-        "RFC 8259, section 8.2",
-        both(p.lone_surrogate, accepted("hex escape|surrogate")),
-    ),
-)

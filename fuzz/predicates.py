@@ -192,11 +192,6 @@ def another_level(case: Case) -> bool:
     return found or one
 
 
-def no_number(case: Case) -> bool:
-    """A word stands where JSON has a number."""
-    return re.search(r"[:\[,]\s*-?(NaN|Infinity)\b", case.triple.bundle) is not None
-
-
 def lone_surrogate(case: Case) -> bool:
     """A string spells half of a surrogate pair."""
     return re.search(r"\\\\?u[dD][89a-fA-F]", case.triple.bundle) is not None

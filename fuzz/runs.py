@@ -10,7 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from fuzz.case import Case
-from fuzz.choices import DEFECTS, choice_of
+from fuzz.choices import choice_of
 from fuzz.judges import MAX_SECONDS, quietly
 from fuzz.mutants import mutant
 from fuzz.platforms import draw_specimens
@@ -54,7 +54,7 @@ class Tally:
             self.findings.append(Finding(what.removeprefix("finding: "), bare))
         verdict, _, name = what.partition(": ")
         self.verdicts[verdict] += 1
-        if verdict in ("choice", "known defect"):
+        if verdict == "choice":
             self.choices[name] += 1
 
     def merge(self, other: Tally) -> None:
@@ -68,7 +68,7 @@ class Tally:
 
 
 def judge(case: Case) -> str:
-    """`both accept`, `both refuse`, `choice: NAME`, `known defect: NAME`, or `finding: what is wrong`."""
+    """`both accept`, `both refuse`, `choice: NAME`, or `finding: what is wrong`."""
     if case.ours.stray:
         return f"finding: an error that is not ours, {case.ours.why}"
     if case.ours.seconds > MAX_SECONDS:
@@ -78,9 +78,6 @@ def judge(case: Case) -> str:
     choice = choice_of(case)
     if choice is not None:
         return f"choice: {choice.name}"
-    defect = choice_of(case, DEFECTS)
-    if defect is not None:
-        return f"known defect: {defect.name}"
     return "finding: the verifiers differ, and no choice says why"
 
 

@@ -30,9 +30,13 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_every_figure_is_there(report: dict[str, Any]) -> None:
-    for name in ("verify_warm", "verify_cold", "p256_verify", "dcap_qvl"):
+    for name in ("verify_warm", "verify_new_platform", "verify_cold", "p256_verify", "dcap_qvl", "two_threads_warm"):
         assert report[name] > 0
-    assert set(report["ratios"]) >= {"verify_warm/p256_verify", "verify_cold/dcap_qvl"}
+    assert set(report["ratios"]) >= {
+        "verify_warm/p256_verify",
+        "verify_new_platform/dcap_qvl",
+        "verify_cold/dcap_qvl",
+    }
     assert report["machine"]
     assert "simulated" in report["evidence"]
 
@@ -40,6 +44,15 @@ def test_every_figure_is_there(report: dict[str, Any]) -> None:
 def test_a_verification_costs_a_signature_at_least(report: dict[str, Any]) -> None:
     """What is faster than the signature that it must check did not check it."""
     assert report["ratios"]["verify_cold/p256_verify"] > 1
+
+
+def test_many_platforms_are_measured(tmp_path: Path) -> None:
+    output = tmp_path / "crowd.json"
+    command = [sys.executable, "-m", "bench.crowd", "--platforms", "40", "--output", str(output)]
+    subprocess.run(command, cwd=_PROJECT, check=True, capture_output=True)
+    figures = json.loads(output.read_text(encoding="utf-8"))
+    assert figures["platforms"] == 40
+    assert figures["new_platform_us"][0] > figures["warm_us"][0] > 0
 
 
 def test_ratios_are_taken_round_by_round() -> None:

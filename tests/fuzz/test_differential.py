@@ -12,7 +12,7 @@ from random import Random
 import pytest
 from fuzz.__main__ import main
 from fuzz.case import Case
-from fuzz.choices import CHOICES, DEFECTS
+from fuzz.choices import CHOICES
 from fuzz.flips import ALLOWANCES, flip_triples
 from fuzz.judges import MAX_SECONDS, Outcome, ours
 from fuzz.mutants import MUTATORS, mutant
@@ -31,7 +31,7 @@ def test_no_mutant_is_judged_differently_without_a_choice(chunk: int) -> None:
     assert [f"{each.what}: {each.case.triple.mutations}" for each in tally.findings] == []
     assert tally.cases == CHUNK
     assert tally.verdicts["both refuse"] > tally.verdicts["both accept"] > 0
-    assert set(tally.choices) <= {choice.name for choice in (*CHOICES, *DEFECTS)}
+    assert set(tally.choices) <= {choice.name for choice in CHOICES}
 
 
 def test_genuine_evidence_is_mutated_where_there_is_any() -> None:
@@ -52,9 +52,9 @@ def test_every_mutator_changes_something() -> None:
 
 
 def test_names_of_choices_are_unique() -> None:
-    names = [choice.name for choice in (*CHOICES, *DEFECTS)]
+    names = [choice.name for choice in CHOICES]
     assert len(set(names)) == len(names)
-    assert all(choice.reason and choice.source for choice in (*CHOICES, *DEFECTS))
+    assert all(choice.reason and choice.source for choice in CHOICES)
 
 
 def test_no_choice_explains_a_difference_that_nobody_chose() -> None:
@@ -112,9 +112,7 @@ def test_the_command_writes_its_report(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_choices_and_flips_are_written_down() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "fuzzing.md").read_text(encoding="utf-8")
-    missing = [
-        each.name for each in (*CHOICES, *DEFECTS) if f"| `{each.name}` | {each.reason} | {each.source} |" not in page
-    ]
+    missing = [each.name for each in CHOICES if f"| `{each.name}` | {each.reason} | {each.source} |" not in page]
     missing += [each.name for each in ALLOWANCES if f"| `{each.name}` | {each.reason} |" not in page]
     assert missing == []
-    assert page.count("\n| `") == len(CHOICES) + len(DEFECTS) + len(ALLOWANCES)
+    assert page.count("\n| `") == len(CHOICES) + len(ALLOWANCES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
@@ -43,7 +45,7 @@ def from_memory(warm: Verifier, monkeypatch: pytest.MonkeyPatch) -> Verifier:
         raise AssertionError(msg)
 
     monkeypatch.setattr(module, "verify_quote", never)
-    monkeypatch.setattr(module, "parse_quote", never)  # nothing is proven of a quote that is not parsed
+    monkeypatch.setattr(module, "cut_quote", never)  # nothing is proven of a quote that is not cut up
     return warm
 
 
@@ -183,6 +185,24 @@ def test_memory_is_bounded_and_forgets_what_was_used_longest_ago() -> None:
         verifier.verify(quotes[index], COLLATERAL, at=AT)
     cuts = [module._cut(raw) for raw in quotes]
     assert [cut is not None and verifier._platforms.get(cut.digest) is not None for cut in cuts] == [True, False, True]
+
+
+def test_a_remembered_platform_takes_below_a_kibibyte_beside_its_key() -> None:
+    """OpenSSL's key is about 2.5 KiB more; `python -m bench.crowd` measures both."""
+    verifier = Verifier(anchor=ANCHOR)
+    quotes = [PLATFORM.sibling(at=AT, random=stream(f"crowd {i}")).quote(SPECIMEN, bytes(64)) for i in range(60)]
+    for raw in quotes[:20]:
+        verifier.verify(raw, COLLATERAL, at=AT)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for raw in quotes[20:]:
+            verifier.verify(raw, COLLATERAL, at=AT)
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept / 40 < 1024
 
 
 def test_threads_get_the_same_verdicts(warm: Verifier) -> None:

@@ -282,17 +282,10 @@ def _sha256(data: bytes) -> str:
 def _load(data: bytes) -> tuple[dict[str, object], str]:
     """The members, and the digest over them: both fail on the same kinds of nonsense, such as endless nesting."""
     try:
-        members = documents.as_object(json.loads(data.decode("utf-8"), object_pairs_hook=_unique), _WHAT)
+        members = documents.load_json(data.decode("utf-8"), _WHAT, documents.EACH_ONCE)
         return members, _digest(members)
     except (ValueError, RecursionError) as exc:
         raise MalformedCollateral(f"{_WHAT} is not JSON", seen=f"{exc!s:.200}", wanted="a JSON object") from exc
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise MalformedCollateral(f"{_WHAT} names a member twice", wanted="each once")
-    return members
 
 
 def _only(members: dict[str, object], names: Sequence[str], what: str) -> None:

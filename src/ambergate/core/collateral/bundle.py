@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Final, Self
 
+from ambergate.core.collateral import documents
 from ambergate.core.errors import MalformedCollateral
 
 MAX_DOCUMENT: Final = 1024 * 1024  # characters of one member; the largest published TCB info is below 64 KiB
@@ -60,20 +61,17 @@ class Collateral:
                 "the collateral is too long", seen=f"{len(text)} bytes", wanted=f"at most {MAX_BUNDLE}"
             )
         try:
-            members = json.loads(text)
-        except (ValueError, RecursionError) as exc:
-            raise MalformedCollateral("the collateral is not JSON", seen=str(exc), wanted="a JSON object") from exc
-        if not isinstance(members, dict):
-            raise MalformedCollateral(
-                "the collateral is not a JSON object", seen=type(members).__name__, wanted="object"
-            )
+            decoded = text if isinstance(text, str) else text.decode("utf-8")
+        except UnicodeDecodeError as exc:
+            raise MalformedCollateral("the collateral is not UTF-8", seen=str(exc), wanted="a JSON object") from exc
+        members = documents.load_json(decoded, "the collateral", documents.EACH_ONCE)
         names = [field.name for field in fields(cls)]
         wrong = [name for name in names if not isinstance(members.get(name), str)]
         if wrong:
             raise MalformedCollateral(
                 "the collateral lacks members", seen=f"no text in {', '.join(wrong)}", wanted=", ".join(names)
             )
-        return cls(**{name: members[name] for name in names})
+        return cls(**{name: documents.text(members, name, "the collateral") for name in names})
 
     def to_json(self) -> str:
         """The bundle as `from_json` reads it."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MAX_DOCUMENT: Final = 1024 * 1024  # characters; the largest published TCB info is below 64 KiB
 MAX_ADVISORIES: Final = 1024
+MAX_PARTS: Final = 300_000  # objects and arrays of one text; a TCB info has below 2,000
 _INSTANT: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z", re.ASCII)
 _SVN: Final[Callable[[Any], Any]] = itemgetter("svn")
 _HEX: Final = re.compile(r"[0-9A-Fa-f]*", re.ASCII)
@@ -30,11 +31,50 @@ def load(text: str, what: str) -> dict[str, object]:
         raise MalformedCollateral(
             f"{what} is too long", seen=f"{len(text)} characters", wanted=f"at most {MAX_DOCUMENT}"
         )
+    return load_json(text, what, _PLAIN)
+
+
+def load_json(text: str, what: str, decoder: json.JSONDecoder) -> dict[str, object]:
+    """The text as a JSON object (RFC 8259), of a bounded number of parts.
+
+    Args:
+        text: of a bounded length.
+        what: the name of the document, for messages.
+        decoder: one of this module's.
+
+    Raises:
+        MalformedCollateral: not JSON, not an object, too many objects and arrays, NaN or Infinity, or text that no
+            UTF-8 can hold.
+    """
+    parts = text.count("[") + text.count("{")
+    if parts > MAX_PARTS:
+        raise MalformedCollateral(f"{what} has too many parts", seen=parts, wanted=f"at most {MAX_PARTS}")
     try:
-        value = json.loads(text)
+        value = decoder.decode(text)
+        if "\\u" in text or not text.isascii():
+            json.dumps(value, ensure_ascii=False).encode("utf-8")  # half of a surrogate pair cannot be
     except (ValueError, RecursionError) as exc:
-        raise MalformedCollateral(f"{what} is not JSON", seen=str(exc), wanted="a JSON object") from exc
+        raise MalformedCollateral(f"{what} is not JSON", seen=f"{exc!s:.200}", wanted="a JSON object") from exc
     return as_object(value, what)
+
+
+def _no_number(word: str) -> object:
+    msg = f"{word} is no number"
+    raise ValueError(msg)
+
+
+def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        msg = "a member stands twice"
+        raise ValueError(msg)
+    return members
+
+
+# For what nobody has signed, such as bundles: a member that stands twice is refused.
+EACH_ONCE: Final = json.JSONDecoder(parse_constant=_no_number, object_pairs_hook=_each_once)
+# For what Intel has signed: of two members of one name the last counts (ADR 0019).
+_PLAIN: Final = json.JSONDecoder(parse_constant=_no_number)
 
 
 def as_object(value: object, what: str) -> dict[str, object]:
