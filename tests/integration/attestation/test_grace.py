@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from tests.integration.attestation.scene import (
     AT,
@@ -86,6 +87,25 @@ def test_with_a_grace_there_is_a_token(late: Service) -> None:
     assert claims.expires_at == END + HOUR + timedelta(seconds=300)
 
 
+def test_health_tells_that_collateral_is_late_and_not_whose(late: Service) -> None:
+    late.claims(late.attest(late.evidence(None)))
+    with httpx.Client(base_url=late.client.base_url, verify=late.context(), trust_env=False) as stranger:
+        told = stranger.get("/healthz").json()
+    stale = {"held": 1, "failing": 1, "late": 1, "first_end": END.isoformat()}
+    assert told == {"status": "ok", "collateral": stale}
+
+
+def test_health_tells_what_is_well(tls: TlsFiles, tmp_path: Path) -> None:
+    with started(tmp_path, tls, GRACE, at=AT) as service:
+        assert service.client.get("/healthz").json() == {"status": "ok"}, "nobody has asked for any"
+        service.claims(service.attest(service.evidence(None)))
+        well = {"held": 1, "failing": 0, "late": 0, "first_end": END.isoformat()}
+        assert service.client.get("/healthz").json()["collateral"] == well
+        service.clock.instant = END + HOUR
+        assert service.claims(service.attest(service.evidence(None))).expires_at <= END + 2 * HOUR, "held, and now late"
+        assert service.client.get("/healthz").json()["collateral"] == {**well, "failing": 1, "late": 1}
+
+
 def test_no_token_outlives_the_grace(late: Service) -> None:
     late.clock.instant = END + 2 * HOUR - timedelta(seconds=60)
     assert late.claims(late.attest(late.evidence(None))).expires_at == END + 2 * HOUR
@@ -95,13 +115,6 @@ def test_beyond_the_grace_there_is_none(late: Service) -> None:
     late.claims(late.attest(late.evidence(None)))
     late.clock.instant = END + 2 * HOUR + SECOND
     assert refusal(late, late.evidence(None), 503)[0] == "collateral-expired"
-
-
-def test_what_was_held_all_along_gets_it_too(tls: TlsFiles, tmp_path: Path) -> None:
-    with started(tmp_path, tls, GRACE, at=AT) as service:
-        service.claims(service.attest(service.evidence(None)))
-        service.clock.instant = END + HOUR
-        assert service.claims(service.attest(service.evidence(None))).expires_at <= END + 2 * HOUR
 
 
 def test_grace_excuses_nothing_else(late: Service) -> None:

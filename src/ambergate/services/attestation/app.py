@@ -9,6 +9,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ambergate.services.attestation.health import collateral_health
 from ambergate.services.attestation.nonces import KEY_BYTES, Nonces
 from ambergate.services.attestation.pki import TokenPki, make_material
 from ambergate.services.attestation.routes import (
@@ -136,6 +137,6 @@ def create_app(
             *certs_routes(state.pki),
             profile_route(),
             *crl_routes(state.pki, now),
-            health_route({"database": state.api_keys.check}),
+            health_route({"database": state.api_keys.check}, lambda: collateral_health(roots)),
         ]
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from ambergate.core.collateral.bundle import Collateral
@@ -18,6 +19,34 @@ class CollateralSource(Protocol):
 
     def collateral(self, *, fmspc: Fmspc, ca: str, tee: str) -> Collateral:
         """The statements; raises `Unavailable` or `MalformedCollateral`."""
+        ...
+
+
+class Holding(Protocol):
+    """What is held for one platform family."""
+
+    @property
+    def expires(self) -> datetime | None:
+        """When it ends; None: nothing is held."""
+        ...
+
+    @property
+    def late(self) -> bool:
+        """Whether it is served although it has ended."""
+        ...
+
+    @property
+    def failures(self) -> int:
+        """How often in a row newer could not be had."""
+        ...
+
+
+@runtime_checkable
+class Keeper(Protocol):
+    """A source that keeps what it has got, and can tell how that stands."""
+
+    def holdings(self) -> Sequence[Holding]:
+        """One for each family that was asked for."""
         ...
 
 

@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("ambergate.web")
 
 
-def health_route(checks: Mapping[str, Callable[[], object]] | None = None) -> Route:
+def health_route(
+    checks: Mapping[str, Callable[[], object]] | None = None, facts: Callable[[], Mapping[str, object]] | None = None
+) -> Route:
     """A route that answers 200 when every check returns and 503 when one raises one of our errors.
 
     Args:
         checks: name -> something quick; run in a thread, because it may touch a disk.
+        facts: more members of a 200, run in a thread too. Anybody may ask: nothing that strangers must not know.
     """
 
     async def healthz(request: Request) -> Response:
@@ -32,7 +35,8 @@ def health_route(checks: Mapping[str, Callable[[], object]] | None = None) -> Ro
         failing = [name for name, check in (checks or {}).items() if not await run_in_threadpool(_holds, name, check)]
         if failing:
             return json_response({"error": f"not healthy: {', '.join(failing)}", "code": "unhealthy"}, status=503)
-        return json_response({"status": "ok"})
+        told = {} if facts is None else await run_in_threadpool(facts)
+        return json_response({"status": "ok", **told})
 
     return Route("/healthz", healthz, methods=["GET"])
 
