@@ -8,7 +8,9 @@ from pathlib import Path
 _PROJECT = Path(__file__).resolve().parents[2]
 _MAX_FILE = 400  # lines
 _MAX_FUNCTION = 50  # lines
-_FILES = sorted(path for folder in ("src", "tests", "bench", "scripts") for path in (_PROJECT / folder).rglob("*.py"))
+_FILES = sorted(
+    path for folder in ("src", "tests", "bench", "fuzz", "scripts") for path in (_PROJECT / folder).rglob("*.py")
+)
 
 
 def _functions(tree: ast.Module) -> list[tuple[str, int]]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 
 import pytest
 from tests.vectors.conftest import ABSENT, Vector, vectors
 
+from ambergate.core.collateral.certificates import read_pem_chain
 from ambergate.core.errors import MalformedEvidence, NotGenuine
 from ambergate.core.quote import encode_quote, parse_quote
 from ambergate.core.verify import Verifier, verify_quote
+from ambergate.core.verify.anchors import INTEL_ROOT_KEY, INTEL_ROOTS
+from ambergate.core.verify.signatures import is_signed
 
 ALL = vectors()
 GENUINE = [vector for vector in ALL if vector.ours["outcome"] == "genuine"]
@@ -116,3 +120,20 @@ def test_any_single_byte_change_is_refused(vector: Vector) -> None:
         changed = raw[:position] + bytes((raw[position] ^ 0x01,)) + raw[position + 1 :]
         with pytest.raises((NotGenuine, MalformedEvidence)):
             verify_quote(parse_quote(changed), vector.collateral, at=vector.at)
+
+
+@pytest.mark.skipif(not GENUINE, reason=ABSENT)
+def test_the_published_roots_hold_intels_key_and_signed_themselves() -> None:
+    """Whoever brings one of these is not asked for its own signature: so it is checked here, of the genuine bytes."""
+    found = {}
+    for vector in GENUINE:
+        for certificate in read_pem_chain(parse_quote(vector.raw).certification.data):
+            if certificate.self_issued:
+                found[hashlib.sha256(certificate.der).digest()] = certificate
+        for certificate in read_pem_chain(vector.collateral.tcb_info_issuer_chain.encode()):
+            if certificate.self_issued:
+                found[hashlib.sha256(certificate.der).digest()] = certificate
+    assert found.keys() == INTEL_ROOTS
+    for root in found.values():
+        assert root.point == INTEL_ROOT_KEY
+        assert is_signed(root.public_key, root.signature, root.to_be_signed)

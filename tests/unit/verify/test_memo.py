@@ -87,6 +87,29 @@ def test_another_platform_under_the_same_collateral_costs_no_second_proof_of_it(
     assert verified.platform.ppid != PLATFORM.state.hardware.ppid
 
 
+def test_a_chain_in_another_order_is_accepted_and_gives_the_same_verdict(warm: Verifier) -> None:
+    quote = parse_quote(RAW)
+    mark = b"-----END CERTIFICATE-----\n"
+    pck, intermediate, root = (part + mark for part in quote.certification.data.split(mark)[:3])
+    for order in ((root, intermediate, pck), (intermediate, pck, root), (pck, root, intermediate)):
+        raw = encode_quote(replace(quote, certification=replace(quote.certification, data=b"".join(order))))
+        fresh = verify_quote(parse_quote(raw), COLLATERAL, at=AT, anchor=ANCHOR)
+        for verifier in (warm, Verifier(anchor=ANCHOR)):
+            for _ in range(2):
+                assert same(verifier.verify(raw, COLLATERAL, at=AT), fresh)
+
+
+def test_two_pck_certificates_before_known_cas_are_refused(warm: Verifier) -> None:
+    """What stands behind the first certificate is recognised; what stands before it is not."""
+    quote = parse_quote(RAW)
+    pck = quote.certification.data.partition(b"-----END CERTIFICATE-----\n")[0] + b"-----END CERTIFICATE-----\n"
+    for data in (pck + quote.certification.data, quote.certification.data[len(pck) :]):
+        raw = encode_quote(replace(quote, certification=replace(quote.certification, data=data)))
+        with pytest.raises(NotGenuine) as refusal:
+            warm.verify(raw, COLLATERAL, at=AT)
+        assert refusal.value.step == "2.1.pck_chain_format"
+
+
 def test_a_revoked_sibling_is_refused_under_known_collateral(warm: Verifier) -> None:
     sibling = PLATFORM.sibling(at=AT, random=stream("revoked sibling"))
     publication = PLATFORM.publication(at=AT)
