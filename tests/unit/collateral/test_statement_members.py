@@ -139,7 +139,7 @@ def test_a_bundle_and_its_members_are_bounded() -> None:
         Collateral.from_json(json.dumps(long))
     with pytest.raises(MalformedCollateral, match="the collateral is too long"):
         Collateral.from_json(" " * (MAX_BUNDLE + 1))
-    with pytest.raises(MalformedCollateral, match="not a JSON object"):
+    with pytest.raises(MalformedCollateral, match="not an object"):
         Collateral.from_json("[]")
     with pytest.raises(MalformedCollateral, match="lacks members"):
         Collateral.from_json("{}")

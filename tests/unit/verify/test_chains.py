@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.unit.simulator.stream import stream
 
+from ambergate.core.collateral.certificates import END_OF_CERTIFICATE
 from ambergate.core.errors import NotGenuine
 from ambergate.core.quote import Quote, encode_quote, parse_quote
 from ambergate.core.quote.layout import Certification
@@ -188,9 +189,12 @@ def test_text_that_no_bytes_can_be_made_of_fails_its_step(member: str, step: str
 def test_a_known_chain_behind_another_certificate_is_refused_as_ever() -> None:
     verifier = Verifier(anchor=ANCHOR)
     verifier.verify(encode_quote(QUOTE), COLLATERAL, at=AT)
+    _, end, rest = QUOTE.certification.data.partition(END_OF_CERTIFICATE)
     for leaf in (PKI.tcb_signing, PKI.root, PKI.pck_ca):
+        data = leaf.pem.encode().partition(END_OF_CERTIFICATE)[0] + end + rest
+        changed = replace(QUOTE, certification=replace(QUOTE.certification, data=data))
         with pytest.raises(NotGenuine) as refusal:
-            verifier.verify(encode_quote(bringing(leaf, PKI.pck_ca, PKI.root)), COLLATERAL, at=AT)
+            verifier.verify(encode_quote(changed), COLLATERAL, at=AT)
         assert refusal.value.step == "2.1.pck_chain_format"
 
 
