@@ -10,7 +10,7 @@ import pytest
 from tests.unit.simulator.stream import stream
 
 from ambergate.core.collateral.bundle import MAX_BUNDLE, MAX_DOCUMENT, Collateral
-from ambergate.core.collateral.documents import MAX_ADVISORIES
+from ambergate.core.collateral.documents import MAX_ADVISORIES, MAX_PARTS
 from ambergate.core.collateral.qe_identity import read_qe_identity
 from ambergate.core.collateral.tcb_info import read_tcb_info
 from ambergate.core.errors import MalformedCollateral
@@ -143,3 +143,12 @@ def test_a_bundle_and_its_members_are_bounded() -> None:
         Collateral.from_json("[]")
     with pytest.raises(MalformedCollateral, match="lacks members"):
         Collateral.from_json("{}")
+
+
+def test_a_bundle_is_utf_8_and_of_a_bounded_number_of_parts() -> None:
+    assert Collateral.from_json(SGX.to_json().encode()) == SGX
+    with pytest.raises(MalformedCollateral, match="not UTF-8"):
+        Collateral.from_json(SGX.to_json().encode() + b"\xff")
+    for text in ("[" * (MAX_PARTS + 1), '{"a":' * (MAX_PARTS + 1)):
+        with pytest.raises(MalformedCollateral, match="too many parts"):
+            Collateral.from_json(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -98,3 +99,26 @@ def test_each_link_says_what_was_proven_by_its_values() -> None:
     assert proven.quote.attestation_key.hex()[:16] in said[9]
     assert f"MRENCLAVE {report.mr_enclave}, MRSIGNER {report.mr_signer}" in said[10]
     assert report.report_data.hex()[:16] in said[10]
+
+
+def turned(pem: str) -> str:
+    """The certificates of a chain, the last one first."""
+    end = "-----END CERTIFICATE-----\n"
+    return "".join(block + end for block in pem.replace("\0", "").split(end)[-2::-1])
+
+
+@pytest.mark.parametrize("around", ["", "no text that \ud800 bytes can be made of\n"])
+def test_the_order_of_a_chain_and_what_stands_around_it_change_nothing(around: str) -> None:
+    proven = verdict("SGX")
+    quote, given = proven.quote, proven.collateral
+    chain = turned(quote.certification.data.decode())
+    assert chain.startswith(PKI.root.pem)
+    collateral = replace(
+        given,
+        tcb_info_issuer_chain=around + turned(given.tcb_info_issuer_chain),
+        qe_identity_issuer_chain=around + turned(given.qe_identity_issuer_chain),
+    )
+    quote = replace(quote, certification=replace(quote.certification, data=chain.encode()))
+    other = verify_quote(quote, collateral, at=AT, anchor=ANCHOR)
+    assert path_of(other) == path_of(proven)
+    assert other.digests.tcb_info_chain != proven.digests.tcb_info_chain

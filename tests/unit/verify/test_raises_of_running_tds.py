@@ -107,7 +107,7 @@ def test_a_td_whose_module_nobody_describes_gains_nothing_and_breaks_nothing() -
 
 def test_levels_at_or_below_the_platforms_own_are_not_higher() -> None:
     by = statements(
-        [level((1, 1), 1, 0, UP)], {1: OUT, 2: OUT, 3: UP, 4: UP}, {1: OUT, 2: OUT, 3: REVOKED, 4: UP, 5: UP}
+        [level((1, 1), 1, 0, UP)], {1: OUT, 2: OUT, 3: OUT, 4: UP}, {1: OUT, 2: OUT, 3: REVOKED, 4: UP, 5: UP}
     )
     platform = at(1, 1, 1, 0, 2, 2)
     verdict = judged(platform, by)
@@ -120,7 +120,7 @@ def test_levels_at_or_below_the_platforms_own_are_not_higher() -> None:
         ("quoting-enclave", 3),
     ]
     (found,) = improvements(platform, verdict, by)
-    assert [(gap.part, gap.need) for gap in found.raises] == [("TDX module", 3), ("quoting enclave", 4)]
+    assert [(gap.part, gap.need) for gap in found.raises] == [("TDX module", 4), ("quoting enclave", 4)]
 
 
 def sgx(statuses: dict[int, TcbStatus], enclaves: dict[int, TcbStatus]) -> VerifiedCollateral:

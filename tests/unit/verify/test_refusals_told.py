@@ -57,3 +57,15 @@ def test_a_step_of_another_party_than_the_verifier() -> None:
     told = explain(NotGenuine("no", step="10.2.report_data", checks=records))
     assert (told.would_prove, told.source, told.remedy, told.not_looked_at) == (None, None, None, ())
     assert told.held == ("1.1.quote_format",)
+
+
+def test_a_step_that_fails_again_after_others_held() -> None:
+    """The module that runs today is looked for after the quote's signature: what held by then was looked at."""
+    later = ("7.1.qe_report_signature", "8.1.quote_signature")
+    records = [
+        CheckRecord(step, ok=True, detail="") for step in (*ORDER[: ORDER.index("6.5.tdx_module_signer")], *later)
+    ]
+    told = explain(NotGenuine("no", step="6.4.tdx_module_identity", checks=records))
+    assert not set(later) & set(told.not_looked_at)
+    assert told.not_looked_at[0] == "6.5.tdx_module_signer"
+    assert "6.4.tdx_module_identity" not in told.held

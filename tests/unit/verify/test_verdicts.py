@@ -18,7 +18,9 @@ from ambergate.core.quote import EnclaveReport, parse_quote
 from ambergate.core.verify import TrustAnchor, Verifier, explain, verify_collateral, verify_quote
 from ambergate.core.verify.evaluation import evaluate_tcb
 from ambergate.core.verify.tcb import PlatformTcb
+from ambergate.core.verify.tdx import module_level
 from ambergate.core.verify.trail import Trail
+from ambergate.core.verify.verdict import CheckRecord, records_of
 from ambergate.simulator.faults import SPECIMEN
 from ambergate.simulator.faults.scene import TD_SPECIMEN
 from ambergate.simulator.platform import SimulatedPlatform
@@ -102,6 +104,16 @@ def test_a_statements_signature_is_128_hex_digits(member: str, step: str, signat
     assert refusal.value.step == step
 
 
+@pytest.mark.parametrize("member", ["tcb_info_signature", "qe_identity_signature"])
+def test_a_good_signature_in_another_spelling_is_none(member: str) -> None:
+    """One text for one signature: white space would be read over."""
+    signature = getattr(COLLATERAL, member)
+    verify_collateral(replace(COLLATERAL, **{member: signature.upper()}), at=AT, anchor=ANCHOR)
+    for spelt in (f" {signature}", f"{signature[:64]}\n{signature[64:]}"):
+        with pytest.raises(NotGenuine, match="not 128 hex digits"):
+            verify_collateral(replace(COLLATERAL, **{member: spelt}), at=AT, anchor=ANCHOR)
+
+
 def test_a_statement_that_is_no_utf_8_is_none_of_the_signers() -> None:
     with pytest.raises(NotGenuine) as refusal:
         verify_collateral(replace(COLLATERAL, tcb_info=COLLATERAL.tcb_info + "\ud800"), at=AT, anchor=ANCHOR)
@@ -156,3 +168,27 @@ def test_a_platform_whose_module_nobody_describes_has_no_status() -> None:
         evaluate_tcb(Trail(), unknown, INFO, IDENTITY)
     assert refusal.value.step == "6.4.tdx_module_identity"
     assert refusal.value.seen == "version 2"
+
+
+def test_a_module_of_version_0_is_recorded_like_any_other() -> None:
+    trail = Trail()
+    assert module_level(trail, 1, module_of(name="")) is None
+    assert [record.id for record in records_of(trail.notes)] == ["9.2.tdx_module_level"]
+
+
+def test_records_say_what_was_looked_at() -> None:
+    """In hex and ISO 8601, for people: the words are not stable, the values are there."""
+    raw = PLATFORM.td_quote(TD_SPECIMEN, bytes(64))
+    verified = verify_quote(parse_quote(raw), PLATFORM.td_collateral(at=AT), at=AT, anchor=ANCHOR)
+    said = {record.id: record.detail for record in verified.checks}
+    assert said["1.1.quote_format"].startswith("TDX quote, version 4")
+    assert said["6.4.tdx_module_identity"].startswith("TDX_0")
+    assert verified.platform.fmspc.hex() in said["2.12.pck_extension"]
+    assert verified.dates[0].window.not_after.isoformat() in said["5.1.tcb_info_dates"]
+    assert verified.tcb_date.date().isoformat() in said["9.1.tcb_level"]
+    with pytest.raises(NotGenuine) as refusal:
+        verify_quote(parse_quote(RAW), COLLATERAL, at=AT)
+    failed = refusal.value.checks[-1]
+    assert isinstance(failed, CheckRecord)
+    assert not failed.ok
+    assert failed.detail == f"{refusal.value.message}: seen {refusal.value.seen}, wanted {refusal.value.wanted}"

@@ -1,0 +1,43 @@
+"""What many platforms have in common is kept once, and in bounded number."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from tests.unit.simulator.stream import stream
+
+from ambergate.core.quote import parse_quote
+from ambergate.core.verify import TrustAnchor, Verifier, memo, verify_quote
+from ambergate.simulator.faults import SPECIMEN
+from ambergate.simulator.platform import SimulatedPlatform
+
+AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
+PLATFORM = SimulatedPlatform.create(at=AT, random=stream("kinds"))
+FAMILY = [PLATFORM, *(PLATFORM.sibling(at=AT, random=stream(f"kinds {number}")) for number in range(3))]
+ANCHOR = TrustAnchor.from_pem(PLATFORM.root_pem)
+COLLATERAL = PLATFORM.collateral(at=AT)
+
+
+@pytest.mark.parametrize("most", [0, 1, 2, 4096])
+def test_however_few_kinds_are_kept_each_platform_is_told_apart(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memo, "MAX_KINDS", most)
+    verifier = Verifier(anchor=ANCHOR)
+    for _ in range(2):  # proven, then remembered
+        for platform in FAMILY:
+            raw = platform.quote(SPECIMEN, bytes(64))
+            fresh = verify_quote(parse_quote(raw), COLLATERAL, at=AT, anchor=ANCHOR)
+            told = verifier.verify(raw, COLLATERAL, at=AT)
+            assert (told.platform, told.tcb, told.dates) == (fresh.platform, fresh.tcb, fresh.dates)
+
+
+def test_kinds_are_kept_once_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    verifier = Verifier(anchor=ANCHOR)
+    first, second = (verifier.verify(each.quote(SPECIMEN, bytes(64)), COLLATERAL, at=AT) for each in FAMILY[:2])
+    assert first.tcb is second.tcb
+    assert first.platform != second.platform
+    (known,) = verifier._known._values.values()
+    monkeypatch.setattr(memo, "MAX_KINDS", 5)
+    for number in range(50):
+        assert known.shared(number) == number
+        assert len(known.kinds) <= 6
