@@ -192,3 +192,16 @@ def test_records_say_what_was_looked_at() -> None:
     assert isinstance(failed, CheckRecord)
     assert not failed.ok
     assert failed.detail == f"{refusal.value.message}: seen {refusal.value.seen}, wanted {refusal.value.wanted}"
+
+
+def test_what_has_expired_and_what_is_not_valid_yet_are_told_apart() -> None:
+    window = verify_collateral(COLLATERAL, at=AT, anchor=ANCHOR).window
+    for at, words in (
+        (window.not_before - timedelta(seconds=1), "is not valid yet"),
+        (window.not_after + timedelta(seconds=1), "has expired"),
+    ):
+        with pytest.raises(NotGenuine, match=words) as refusal:
+            verify_collateral(COLLATERAL, at=at, anchor=ANCHOR)
+        assert refusal.value.seen == at.isoformat()
+    for at in window:
+        assert verify_collateral(COLLATERAL, at=at, anchor=ANCHOR).window == window
