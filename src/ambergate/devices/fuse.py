@@ -125,22 +125,22 @@ class Files:
             return self._tree.write(handle, data, offset)
         return self._patiently(lambda: self._tree.write(handle, data, offset))
 
-    def truncate(self, path: str, length: int) -> int:
-        """A file is emptied."""
-        self._tree.truncate(path[1:], length)
+    def truncate(self, path: str, length: int, fi: Any = None) -> int:  # noqa: ANN401
+        """A file is emptied, by its name or by an open of it."""
+        self._tree.truncate(path[1:], length, None if fi is None else fi.fh)
         return 0
 
     def create(self, path: str, _mode: int, _fi: object) -> int:
-        """There are no other files, not even for root."""
-        raise os_error(errno.EPERM, path)
+        """There are no other files."""
+        self._tree.create(path[1:])
 
     def unlink(self, path: str) -> int:
         """These files stay."""
-        raise os_error(errno.EPERM, path)
+        self._tree.remove(path[1:])
 
-    def rename(self, path: str, _new: str, _flags: int = 0) -> int:
+    def rename(self, path: str, new: str, _flags: int = 0) -> int:
         """These files keep their names."""
-        raise os_error(errno.EPERM, path)
+        self._tree.rename(path[1:], new[1:])
 
     def flush(self, _path: str, fi: Any) -> int:  # noqa: ANN401
         """One descriptor is closed."""
@@ -206,7 +206,7 @@ def serve(
 
     files = Files(tree, libfuse, born=born, on_ready=ready)
     try:
-        mfusepy.FUSE(files, mountpoint, raw_fi=True, foreground=True, **kept, **(options or {}))
+        _with_truncate_by_open(mfusepy.FUSE)(files, mountpoint, raw_fi=True, foreground=True, **kept, **(options or {}))
     except RuntimeError as exc:  # mfusepy's way to give libfuse's exit code
         if answered.is_set():
             return  # a signal ended it, which libfuse counts as a failure
@@ -224,6 +224,16 @@ def _mfusepy(name: str) -> Any:  # noqa: ANN401 - an untyped module
     import mfusepy  # noqa: PLC0415 - it looks for its library when it is imported
 
     return mfusepy
+
+
+def _with_truncate_by_open(kind: Any) -> Any:  # noqa: ANN401 - a class of an untyped module
+    """The class with ftruncate(2) told by its open; mfusepy itself would pass the name alone."""
+
+    def truncate(self: Any, path: bytes, length: int, fip: Any) -> int:  # noqa: ANN401
+        result: int = self.operations.truncate(os.fsdecode(path), length, fip.contents if fip else None)
+        return result
+
+    return type("Fuse", (kind,), {"truncate_fuse_3": truncate})
 
 
 def _work(future: Future[T], work: Callable[[], T]) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import threading
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -269,6 +270,73 @@ def test_appended_pieces_are_one_value(tree: Tree) -> None:
 def test_a_write_with_a_hole_or_beyond_the_limit_fails(tree: Tree, offset: int, size: int, number: int) -> None:
     with opened(tree, "userdata", os.O_WRONLY) as handle, fails_with(number):
         tree.write(handle, bytes(size), offset)
+
+
+@pytest.mark.parametrize(("pieces", "offset"), [((bytes(MAX_CONTENT), b"x"), None), ((b"new", b"x"), 9)])
+def test_a_writer_that_failed_replaces_nothing(tree: Tree, pieces: tuple[bytes, bytes], offset: int | None) -> None:
+    write(tree, "userdata", b"old")
+    with opened(tree, "userdata", os.O_WRONLY | os.O_TRUNC) as handle:
+        tree.write(handle, pieces[0], 0)
+        for _ in range(2):
+            with pytest.raises(OSError):  # noqa: PT011 - which one is tested above
+                tree.write(handle, pieces[1], len(pieces[0]) if offset is None else offset)
+        assert first_line(tree).startswith("[ERROR] userdata not saved: ")
+        tree.flush(handle)
+    assert read(tree, "userdata") == b"old"
+
+
+def test_a_writer_that_empties_its_file_begins_again(tree: Tree) -> None:
+    with opened(tree, "userdata", os.O_RDWR) as handle:
+        tree.write(handle, b"a long value", 0)
+        with fails_with(errno.EINVAL):
+            tree.write(handle, b"x", 99)
+        tree.truncate("userdata", 0, handle)
+        assert read(tree, "userdata") == b""  # what it was: nothing is in force before the close
+        tree.write(handle, b"short", 0)
+        tree.flush(handle)
+    assert read(tree, "userdata") == b"short"
+    with opened(tree, "userdata") as handle, fails_with(errno.EBADF):
+        tree.truncate("userdata", 0, handle)
+
+
+def test_an_open_after_the_close_of_an_emptied_file_finds_it_empty(tree: Tree) -> None:
+    """The file system hears of the last close a moment after close(2) returned."""
+    write(tree, "userdata", b"old")
+    emptied = tree.open("userdata", os.O_WRONLY | os.O_TRUNC)
+    tree.flush(emptied)
+    began = threading.Event()
+    results: list[bytes] = []
+
+    def reads() -> None:
+        began.set()
+        results.append(read(tree, "userdata"))
+
+    reader = threading.Thread(target=reads)
+    reader.start()
+    assert began.wait(10)
+    tree.release(emptied)
+    reader.join()
+    assert results == [b""]
+
+
+def test_a_file_kept_open_after_it_was_emptied_holds_nobody_up_twice(tree: Tree) -> None:
+    with opened(tree, "userdata", os.O_WRONLY | os.O_TRUNC) as handle:
+        tree.flush(handle)
+        read(tree, "status")
+        began = time.monotonic()
+        for _ in range(100):
+            read(tree, "status")
+        assert time.monotonic() - began < 2.5  # half of what waiting each time would take
+
+
+@pytest.mark.parametrize(("name", "number"), [("token", errno.EPERM), ("none", errno.ENOENT)])
+def test_names_stay(tree: Tree, name: str, number: int) -> None:
+    with fails_with(number):
+        tree.remove(name)
+    with fails_with(number):
+        tree.rename(name, "userdata")
+    with fails_with(errno.EEXIST if name == "token" else errno.EPERM):
+        tree.create(name)
 
 
 @pytest.mark.parametrize("name", READ_ONLY)
