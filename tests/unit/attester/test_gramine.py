@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ambergate.attester.detect import detect
 from ambergate.attester.gramine import GramineEnclave
 from ambergate.core.errors import MalformedEvidence, SettingsError, Unavailable
 
@@ -70,7 +69,59 @@ def test_a_file_that_fails_is_told(root: Path) -> None:
     (root / "quote").mkdir()  # reading a directory fails with EISDIR, as any failing pseudo-file would
     with pytest.raises(Unavailable, match="quote") as caught:
         GramineEnclave(root).quote(DATA)
-    assert caught.value.seen == os.strerror(21)
+    assert caught.value.seen == "Is a directory (EISDIR)"
+    assert caught.value.code == "gramine-quote"
+
+
+@pytest.mark.parametrize(
+    ("kind", "advice"),
+    [(b"none", "sgx.remote_attestation is not set"), (b"epid", "EPID is refused"), (None, "under gramine-sgx only")],
+)
+def test_what_the_manifest_must_say_instead_is_told(root: Path, kind: bytes | None, advice: str) -> None:
+    (root / "attestation_type").unlink()
+    if kind is not None:
+        (root / "attestation_type").write_bytes(kind)
+    with pytest.raises(SettingsError) as caught:
+        GramineEnclave(root).check()
+    assert caught.value.code == "settings-remote-attestation"
+    assert advice in str(caught.value.hint)
+
+
+def test_a_quote_that_does_not_come_names_what_to_look_at(root: Path) -> None:
+    """Gramine shows no error of its own there: its quote file does not open, whatever went wrong below."""
+    (root / "quote").unlink()
+    with pytest.raises(Unavailable) as caught:
+        GramineEnclave(root).quote(DATA)
+    assert (caught.value.code, caught.value.seen) == ("gramine-quote", "No such file or directory (ENOENT)")
+    for part in ("systemctl status aesmd", "/var/run/aesmd", "/etc/sgx_default_qcnl.conf", "pccs_url", "use_secure"):
+        assert part in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("name", ["attestation_type", "user_report_data"])
+def test_any_other_file_that_fails_is_not_blamed_on_aesm(root: Path, name: str) -> None:
+    (root / name).unlink()
+    (root / name).mkdir()
+    with pytest.raises(Unavailable, match=name) as caught:
+        GramineEnclave(root).quote(DATA)
+    assert (caught.value.code, caught.value.seen) == ("gramine", "Is a directory (EISDIR)")
+    assert "aesm" not in str(caught.value.hint).lower()
+
+
+def test_a_turn_ends_with_its_failure(root: Path) -> None:
+    """Else the next conversation of this process would wait for ever."""
+    (root / "quote").rename(root / "kept")
+    with pytest.raises(Unavailable):
+        GramineEnclave(root).quote(DATA)
+    (root / "kept").rename(root / "quote")
+    assert GramineEnclave(root).quote(DATA) == quote_over(DATA)
+
+
+def test_a_value_that_is_not_taken_is_told(root: Path) -> None:
+    (root / "user_report_data").unlink()
+    (root / "user_report_data").symlink_to("/dev/full")
+    with pytest.raises(Unavailable) as caught:
+        GramineEnclave(root).quote(DATA)
+    assert caught.value.seen == "No space left on device (ENOSPC)"
 
 
 def test_a_file_without_end_is_not_read_for_ever(root: Path) -> None:
@@ -100,24 +151,3 @@ def test_two_conversations_of_a_process_take_turns(tmp_path: Path) -> None:
         byte, quote = done.get(timeout=10)
         results[byte] = quote
     assert results == {byte: quote_over(bytes([byte]) * 64) for byte in range(4)}
-
-
-def test_detection_finds_gramine(root: Path) -> None:
-    assert detect(root).quote(DATA) == quote_over(DATA)
-
-
-def test_detection_without_an_environment_never_simulates(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable) as caught:
-        detect(tmp_path / "none")
-    assert caught.value.code == "no-evidence-source"
-    assert "--simulate" in str(caught.value.hint)
-
-
-@pytest.mark.parametrize("kind", [None, b"none"])
-def test_detection_names_the_manifests_setting(root: Path, kind: bytes | None) -> None:
-    (root / "attestation_type").unlink()
-    if kind is not None:
-        (root / "attestation_type").write_bytes(kind)
-    with pytest.raises(SettingsError) as caught:
-        detect(root)
-    assert 'sgx.remote_attestation = "dcap"' in str(caught.value.wanted)
