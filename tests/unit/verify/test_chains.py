@@ -198,6 +198,16 @@ def test_a_known_chain_behind_another_certificate_is_refused_as_ever() -> None:
         assert refusal.value.step == "2.1.pck_chain_format"
 
 
+@pytest.mark.parametrize("kind", [1, 2, 3, 4])
+def test_a_known_chain_in_certification_data_of_another_type_is_refused_as_ever(kind: int) -> None:
+    verifier = Verifier(anchor=ANCHOR)
+    verifier.verify(encode_quote(QUOTE), COLLATERAL, at=AT)
+    changed = replace(QUOTE, certification=replace(QUOTE.certification, kind=kind))
+    with pytest.raises(NotGenuine) as refusal:
+        verifier.verify(encode_quote(changed), COLLATERAL, at=AT)
+    assert refusal.value.step == "1.2.certification_data"
+
+
 def test_everything_dated_stands_in_the_order_of_its_steps() -> None:
     """Of two that have expired, the first is named."""
     ca, root, signer = "Simulated SGX PCK Platform CA", "Simulated SGX Root CA", "Simulated SGX TCB Signing"

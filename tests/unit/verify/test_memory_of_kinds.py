@@ -41,3 +41,15 @@ def test_kinds_are_kept_once_and_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     for number in range(50):
         assert known.shared(number) == number
         assert len(known.kinds) <= 6
+
+
+def test_what_a_remembered_verdict_is_asked_for_is_made_once() -> None:
+    verifier = Verifier(anchor=ANCHOR)
+    raw = PLATFORM.quote(SPECIMEN, bytes(64))
+    verifier.verify(raw, COLLATERAL, at=AT)
+    told = verifier.verify(raw, COLLATERAL, at=AT)
+    assert told.quote is told.quote
+    assert told.notes is told.notes
+    assert told.dates is told.dates
+    with pytest.raises(AttributeError):
+        _ = told.nothing  # type: ignore[attr-defined]

@@ -47,6 +47,7 @@ def td(launched: tuple[int, int], now: tuple[int, int, int]) -> PlatformTcb:
         (({1: OUT, 3: UP}, {3: UP}), (1, 1), (2, 1, 0), None),  # it is not current
         # What a TD was launched under, its host has, if both are of one version.
         (({1: OUT}, {3: UP}), (1, 1), (0, 1, 0), RELAUNCH),
+        (({2: OUT}, {3: UP}), (2, 1), (0, 1, 0), RELAUNCH),
         # Of another version the module today stays what it is, whatever the launch was under.
         (({5: OUT}, {3: UP}), (5, 1), (3, 2, 0), RELAUNCH),
         (({5: OUT}, {3: UP}), (5, 1), (0, 2, 0), None),
@@ -70,6 +71,20 @@ def test_component_3_alone_is_raised(
         if [g.part for g in each.raises] == ["TDX component 3"]
     }
     assert found == ({gained} if gained else set())
+
+
+def test_a_level_below_the_newest_promises_no_launch() -> None:
+    """The host must have the newest level's component 3, whatever its module's numbers are."""
+    levels = [level((1, 1), 1, 2, UP), level((1, 1), 1, 1, OUT), level((1, 1), 1, 0, OUT)]
+    one, two = (statements(levels, each, {1: UP}) for each in ({5: OUT}, {3: UP}))
+    other = replace(two.info.tdx_module_identities[0], id="TDX_02")
+    by = replace(one, info=replace(one.info, tdx_module_identities=(*one.info.tdx_module_identities, other)))
+    platform = td((5, 1), (3, 2, 0))
+    verdict = judged(platform, by)
+    assert verdict is not None
+    assert [
+        (each.status, [(gap.part, gap.need) for gap in each.raises]) for each in improvements(platform, verdict, by)
+    ] == [(RELAUNCH, [("TDX component 3", 2)])]
 
 
 def test_the_module_is_raised_with_the_component() -> None:
