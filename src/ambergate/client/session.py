@@ -1,8 +1,12 @@
 """Tokens and secrets for one application, on its settings of the moment.
 
-A token asked for is always fresh. A secret is asked for with a token that is still good, or with a fresh one. When
-the application gives no data of its own and a key broker is set, the evidence binds the public half of an RSA-3072
-key that is made here at first need and never leaves; secrets come sealed for it.
+A token asked for is fresh, unless the settings let it be given again for some seconds (`token_cache`). Then a reader
+near the end of these gets the kept one once more and has the next one fetched behind it; how near, differs from token
+to token, so that many machines do not ask at one moment. A token that has ended, or is about to, is never given.
+
+A secret is asked for with a token that is still good, or with a fresh one. When the application gives no data of its
+own and a key broker is set, the evidence binds the public half of an RSA-3072 key that is made here at first need and
+never leaves; secrets come sealed for it.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from ambergate.client.attestation import Attested, attest
 from ambergate.client.replies import bad_reply, octets
 from ambergate.client.settings import refused
 from ambergate.client.transport import Channel, Peer
-from ambergate.core.errors import SettingsError, TokenRejected, TooLarge
+from ambergate.core.errors import AmberError, SettingsError, TokenRejected, TooLarge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +37,10 @@ MAX_SECRET: Final = 64 * 1024  # bytes; our limit
 KEY_BITS: Final = 3072  # the broker wants more than 2048; 3072 is what Intel's clients use
 MARGIN: Final = timedelta(seconds=10)  # of life that a token must have left to be sent once more
 _REQUEST_ID_BYTES: Final = 8
+# Of the time for which a token may be given again: when the next one is fetched, at the earliest and at the latest.
+_RENEWED_FROM: Final = 0.6
+_RENEWED_UNTIL: Final = 0.9
+_JITTER_BYTES: Final = 4
 
 
 class EphemeralKey:
@@ -74,6 +82,18 @@ class _Kept:
 
     attested: Attested
     asked_with: tuple[object, ...]
+    asked_at: datetime
+    jitter: float  # 0 to 1
+
+    def good_until(self, cache: float) -> datetime:
+        """The end of the time in which it may be given again, when that may be for `cache` seconds."""
+        assert self.attested.expires_at is not None
+        return min(self.asked_at + timedelta(seconds=cache), self.attested.expires_at - MARGIN)
+
+    def renewed_from(self, cache: float) -> datetime:
+        """From when on a reader has the next one fetched."""
+        share = _RENEWED_FROM + (_RENEWED_UNTIL - _RENEWED_FROM) * self.jitter
+        return self.asked_at + (self.good_until(cache) - self.asked_at) * share
 
 
 class Session:
@@ -83,7 +103,8 @@ class Session:
         settings: those that `token` and `secret` use when none are given.
         source: makes the evidence.
         now: the clock, for the life of a token.
-        token_bytes: randomness, for request ids.
+        token_bytes: randomness, for request ids and for when a kept token is renewed.
+        behind: does work that nobody waits for; a thread when not given.
     """
 
     def __init__(
@@ -93,8 +114,12 @@ class Session:
         *,
         now: Callable[[], datetime],
         token_bytes: Callable[[int], bytes],
+        behind: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
         self.settings = settings
+        self._behind = behind or _in_a_thread
+        self._renewing = threading.Lock()  # held while the next token is fetched behind the readers
+        self._not_before: datetime | None = None  # after a renewal that failed
         self._source = source
         self._now = now
         self._token_bytes = token_bytes
@@ -102,7 +127,7 @@ class Session:
         self._kept: _Kept | None = None
 
     def token(self, settings: Settings | None = None, attempt: Attempt | None = None) -> str:
-        """A fresh token.
+        """A fresh token; or the last one asked with the same settings, while these let it be given again.
 
         Args:
             settings: instead of the session's own, for this call.
@@ -112,11 +137,18 @@ class Session:
             SettingsError: no `endpoint_url`.
             AmberError: no token, and why.
         """
-        return self.attested(settings or self.settings, attempt or Attempt()).token
+        settings, attempt = settings or self.settings, attempt or Attempt()
+        kept = self._kept
+        if kept is None or not self._may_be_given_again(kept, settings):
+            return self.attested(settings, attempt).token
+        attempt.note("token", f"kept since {kept.asked_at.isoformat(timespec='seconds')}")
+        self._renew(kept, settings)
+        return kept.attested.token
 
     def attested(self, settings: Settings, attempt: Attempt) -> Attested:
         """A fresh token with what it says of itself. Raises as `token`."""
         attempt.begin("settings")
+        asked_at = self._now()
         if settings.endpoint_url is None:
             raise missing("endpoint_url", "sgx.amber_url, AMBER_URL or --url")
         key = settings.endpoint_apikey
@@ -130,7 +162,8 @@ class Session:
         data = self._held(settings)
         with Channel(peer) as channel:
             attested = attest(channel, self._source, data=data, headers=headers, attempt=attempt)
-        self._kept = _Kept(attested=attested, asked_with=_question(settings))
+        jitter = int.from_bytes(self._token_bytes(_JITTER_BYTES), "big") / (1 << 8 * _JITTER_BYTES)
+        self._kept = _Kept(attested=attested, asked_with=_question(settings), asked_at=asked_at, jitter=jitter)
         return attested
 
     def secret(self, settings: Settings | None = None, attempt: Attempt | None = None) -> bytes:
@@ -189,6 +222,38 @@ class Session:
             return None
         return kept.attested.token if self._now() + MARGIN < kept.attested.expires_at else None
 
+    def _may_be_given_again(self, kept: _Kept, settings: Settings) -> bool:
+        if not settings.token_cache or kept.attested.expires_at is None or kept.asked_with != _question(settings):
+            return False
+        # A clock that was set back must not make a token young again.
+        return kept.asked_at <= self._now() < kept.good_until(settings.token_cache)
+
+    def _renew(self, kept: _Kept, settings: Settings) -> None:
+        """Have the next token fetched, if it is time and nobody does it already; readers never wait for it."""
+        now = self._now()
+        if now < kept.renewed_from(settings.token_cache) or (self._not_before is not None and now < self._not_before):
+            return
+        if not self._renewing.acquire(blocking=False):
+            return
+
+        def fetch() -> None:
+            try:
+                self.attested(settings, Attempt())
+                self._not_before = None
+            except AmberError as error:
+                # Readers go on with the kept one; halfway to its end comes the next attempt, then halfway again.
+                self._not_before = now + (kept.good_until(settings.token_cache) - now) / 2
+                import logging  # noqa: PLC0415 - costs memory, and most enclaves never say anything
+
+                logging.getLogger(__name__).warning("the next token could not be had yet: %s", error.message)
+            finally:
+                self._renewing.release()
+
+        try:
+            self._behind(fetch)
+        except RuntimeError:  # no more threads: the kept one is still good
+            self._renewing.release()
+
     def _request_id(self) -> str:
         return f"amber-{self._token_bytes(_REQUEST_ID_BYTES).hex()}"
 
@@ -208,6 +273,10 @@ def _question(settings: Settings) -> tuple[object, ...]:
         settings.cacerts,
         settings.wants_secret,
     )
+
+
+def _in_a_thread(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name="renew", daemon=True).start()
 
 
 def _bounded(secret: bytes) -> bytes:

@@ -23,6 +23,8 @@ MAX_API_KEY: Final = 4096  # characters; our limit, longer than any key of the s
 MAX_ADDRESSES: Final = 16  # our limit
 DEFAULT_TIMEOUT: Final = 30.0  # seconds for one request; what Intel's Python client waits
 MAX_TIMEOUT: Final = 600.0  # seconds; our limit
+MAX_TOKEN_CACHE: Final = 86_400.0  # seconds; our limit, a day: services' tokens live minutes
+TOKEN_CACHE_VARIABLE: Final = "AMBER_TOKEN_CACHE"  # noqa: S105 - a variable's name
 # Where the attestation API lives when the URL names only the host, as the first users wrote it.
 DEFAULT_PATH: Final = "/appraisal/v1/"
 
@@ -89,6 +91,7 @@ class Settings:
         kbs_ip: as `endpoint_ip`, for the broker.
         kbs_keyid: the id of the secret.
         timeout: seconds for one request, from the name look-up to the last byte.
+        token_cache: seconds for which a token may be given again; 0: each is fresh.
     """
 
     endpoint_url: Url | None = None
@@ -100,6 +103,7 @@ class Settings:
     kbs_ip: tuple[str, ...] = ()
     kbs_keyid: str = ""
     timeout: float = DEFAULT_TIMEOUT
+    token_cache: float = 0.0
 
     @property
     def wants_secret(self) -> bool:
@@ -219,13 +223,24 @@ def _parse_roots(name: str, text: str) -> str:
 
 
 def _parse_timeout(name: str, text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError as exc:
-        raise refused(name, "is not a number of seconds", seen=text[:80]) from exc
+    seconds = _seconds(name, text)
     if not 0 < seconds <= MAX_TIMEOUT:
         raise refused(name, "is out of range", seen=text[:80], wanted=f"more than 0, at most {MAX_TIMEOUT:g} seconds")
     return seconds
+
+
+def _parse_token_cache(name: str, text: str) -> float:
+    seconds = _seconds(name, text or "0")
+    if not 0 <= seconds <= MAX_TOKEN_CACHE:
+        raise refused(name, "is out of range", seen=text[:80], wanted=f"0 to {MAX_TOKEN_CACHE:g} seconds")
+    return seconds
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as exc:
+        raise refused(name, "is not a number of seconds", seen=text[:80]) from exc
 
 
 def _is_address(text: str) -> bool:
@@ -246,4 +261,5 @@ PARSERS: Final[Mapping[str, Callable[[str, str], object]]] = {
     "kbs_ip": parse_addresses,
     "kbs_keyid": _parse_key_id,
     "timeout": _parse_timeout,
+    "token_cache": _parse_token_cache,
 }

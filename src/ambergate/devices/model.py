@@ -18,7 +18,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 from ambergate.client.attempt import Attempt
@@ -43,7 +43,7 @@ class Fetches(Protocol):
     """What gets tokens and secrets: `ambergate.client.session.Session`."""
 
     def token(self, settings: Settings, attempt: Attempt, /) -> str:
-        """A fresh token, or `AmberError`."""
+        """A fresh token, or one that these settings let be given again; or `AmberError`."""
         ...
 
     def secret(self, settings: Settings, attempt: Attempt, /) -> bytes:
@@ -292,7 +292,7 @@ class Tree:
     def _content(self, name: str) -> bytes:
         """What an open of this file reads as, made now."""
         if name == "token":
-            return self._fetch_token()
+            return self._fetch_token(self.settings)
         if name == "secret":
             return self._fetch_secret()
         with self._lock:
@@ -300,10 +300,10 @@ class Tree:
                 return self._status.text().encode()
             return self._renewed.encode() if name == "renew" else self._settings.shown(name)
 
-    def _fetch_token(self) -> bytes:
+    def _fetch_token(self, settings: Settings) -> bytes:
         attempt = Attempt()
         try:
-            token = _bounded(self._fetches.token(self.settings, attempt).encode(), "token")
+            token = _bounded(self._fetches.token(settings, attempt).encode(), "token")
         except AmberError as error:
             self._tell(status.token_failed(error, attempt.notes, at=self._now()))
             raise os_error(errno_of(error), "token") from error
@@ -337,7 +337,7 @@ class Tree:
             opened.dirty = False
             opened.written.clear()
             if text == "token":
-                self._fetch_token()
+                self._fetch_token(replace(self.settings, token_cache=0.0))  # does it now, whatever may be kept
             else:
                 self._fetch_secret()
             with self._lock:

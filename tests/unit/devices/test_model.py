@@ -378,6 +378,14 @@ def test_renew_obeys_at_the_write(tree: Tree, fetcher: Fetcher, word: bytes) -> 
     assert read(tree, "renew") == word.strip().lower()
 
 
+def test_renew_asks_for_a_fresh_token_whatever_may_be_kept(fetcher: Fetcher) -> None:
+    settings = Settings().changed("endpoint_url", URL.encode()).changed("token_cache", b"60")
+    tree = Tree(fetcher, settings, now=lambda: NOW)
+    read(tree, "token")
+    write(tree, "renew", b"token")
+    assert [asked.token_cache for asked in fetcher.asked] == [60, 0]
+
+
 def test_renew_understands_a_word_in_pieces(tree: Tree, fetcher: Fetcher) -> None:
     write(tree, "renew", b"to", b"ken", b"\n")
     assert len(fetcher.asked) == 1
