@@ -15,6 +15,7 @@ from ambergate.core.collateral.tcb_info import TcbInfo, TcbStatus
 from ambergate.core.errors import NotGenuine
 from ambergate.core.measurements import Fmspc, MrSigner, PceId
 from ambergate.core.quote import EnclaveReport, parse_quote
+from ambergate.core.quote.layout import MAX_QUOTE, MAX_TRAILING
 from ambergate.core.verify import TrustAnchor, Verifier, explain, verify_collateral, verify_quote
 from ambergate.core.verify.evaluation import evaluate_tcb
 from ambergate.core.verify.tcb import PlatformTcb
@@ -41,6 +42,19 @@ def test_an_instant_without_time_zone_is_a_mistake_of_the_caller() -> None:
         verify_collateral(COLLATERAL, at=naive, anchor=ANCHOR)
     with pytest.raises(ValueError, match="time zone"):
         Verifier(anchor=ANCHOR).verify(RAW, COLLATERAL, at=naive)
+
+
+def test_a_quote_that_no_parser_made_is_held_to_what_parsers_take() -> None:
+    quote = parse_quote(RAW)
+    for wrong in (
+        replace(quote, trailing=bytes(MAX_TRAILING + 1)),
+        replace(quote, header=replace(quote.header, version=6)),
+        replace(quote, certification=replace(quote.certification, kind=7)),
+        replace(quote, certification=replace(quote.certification, data=bytes(MAX_QUOTE))),
+    ):
+        with pytest.raises(NotGenuine) as refusal:
+            verify_quote(wrong, COLLATERAL, at=AT, anchor=ANCHOR)
+        assert refusal.value.step == "1.1.quote_format"
 
 
 def test_without_an_anchor_intels_counts() -> None:
