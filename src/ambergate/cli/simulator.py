@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
+from ambergate.cli._simulator_attestation import attestation_group
 from ambergate.cli._simulator_pcs import pcs_group
 from ambergate.core.collateral.tcb_info import TcbStatus
 from ambergate.core.errors import SettingsError
@@ -63,6 +64,7 @@ def group() -> None:
 
 
 group.add_command(pcs_group)
+group.add_command(attestation_group)
 
 
 @group.command()
