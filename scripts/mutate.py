@@ -128,7 +128,8 @@ class Runner(Order):
         pid = os.fork()
         if pid == 0:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(int(4 * sum(self.took[item.nodeid] for item in items)) + PATIENCE)
+            meets = [item.nodeid for item in items] if mutant.function else list(self.took)
+            signal.alarm(int(4 * sum(self.took[name] for name in meets)) + PATIENCE)
             if mutant.function is None:
                 os.close(read)
                 os.dup2(write, 1)

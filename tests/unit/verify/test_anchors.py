@@ -75,6 +75,18 @@ def test_an_anchor_knows_its_own_root() -> None:
     assert anchor.get(der_of(ROOT)) is root  # read once
 
 
+def test_an_anchor_is_its_key_and_name() -> None:
+    """Not the certificate that it was read from, and not what it has read since."""
+    anchor, same = TrustAnchor.from_pem(ROOT.pem), TrustAnchor.from_pem(ROOT.pem)
+    renewed = TrustAnchor.from_pem(self_signed(root_template(AT, RANDOM), KEY).pem)
+    assert anchor.get(der_of(ROOT)) is not None
+    assert anchor == same == renewed
+    assert len({anchor, same, renewed}) == 1
+    assert anchor != TrustAnchor.from_pem(self_signed(root_template(AT, RANDOM), make_key(RANDOM)).pem)
+    assert next(iter(anchor.roots)).hex() not in repr(anchor)
+    assert repr(anchor) == repr(same)
+
+
 def test_an_anchor_knows_no_other_certificate() -> None:
     anchor = TrustAnchor.from_pem(ROOT.pem)
     same_key = self_signed(root_template(AT, RANDOM), KEY)  # self-signed too, and nobody has looked yet
