@@ -40,7 +40,15 @@ PRIVATE_VARIABLES: Final = ("AMBER_APIKEY", "AMBER_APIKEY_FILE")
 SOCKET: Final = ".agent"  # below the directory
 MAX_SOCKET: Final = 107  # bytes; unix(7), sun_path without its end
 # What a terminal or a supervisor sends to a whole group is for the program; the agent ends after it.
-_NOT_FOR_THE_AGENT: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+_NOT_FOR_THE_AGENT: Final = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGTSTP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+)
 # What mknod(2) says where it makes no sockets, or where the names are there already.
 _NO_SOCKETS: Final = (errno.EEXIST, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 
