@@ -13,6 +13,8 @@ import click
 
 from ambergate.cli._client import Choice, SimulatedProgram, client_options, say, session
 from ambergate.cli._common import now, reports_errors
+from ambergate.cli._run_options import Start, start_options
+from ambergate.client.settings import with_token_cache
 from ambergate.devices import delivery
 from ambergate.devices.launch import NotStarted
 from ambergate.devices.model import Tree
@@ -56,34 +58,31 @@ class _LateSession:
 
 @click.command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
 @client_options
-@click.option(
-    "--delivery",
-    "way",
-    type=click.Choice(delivery.WAYS),
-    default="auto",
-    show_default=True,
-    help="FUSE, or files fetched before the start.",
-)
+@start_options
 @click.argument("program", nargs=-1, required=True, metavar="PROGRAM [ARGS]...", type=click.UNPROCESSED)
 @reports_errors
-def command(*, chosen: Choice, way: str, program: tuple[str, ...]) -> None:
-    """Run PROGRAM with /dev/amber mounted for it alone; exit as it does.
+def command(*, chosen: Choice, start: Start, program: tuple[str, ...]) -> None:
+    """Run PROGRAM with the files at /dev/amber, for it alone; exit as it does.
 
     Signals are handed on. A program that a signal ended gives 128 and the signal's number.
+
+    Each open of /dev/amber/token that is read is a fresh attestation, unless AMBER_TOKEN_CACHE=SECONDS lets a token be
+    given again for so long.
     """
+    way = start.way
     try:
-        sys.exit(_run(chosen, way, program))
+        sys.exit(delivery.run(_job(chosen, start, program), way))
     except NotStarted as error:
         say(f"{error.message}: {error.seen}")
         sys.exit(error.exit_code)
 
 
-def _run(chosen: Choice, way: str, program: tuple[str, ...]) -> int:
-    settings = chosen.settings()
+def _job(chosen: Choice, start: Start, program: tuple[str, ...]) -> delivery.Job:
+    settings = with_token_cache(chosen.settings(), os.environ)
     if shutil.which(program[0]) is None:
         raise NotStarted(program[0], errno.EACCES if os.path.lexists(program[0]) else errno.ENOENT)
     late = _LateSession(settings, chosen.source(program[0]))
-    job = delivery.Job(
+    return delivery.Job(
         program=program,
         environ=os.environ,
         tree=Tree(late, settings, now=now),
@@ -91,5 +90,7 @@ def _run(chosen: Choice, way: str, program: tuple[str, ...]) -> int:
         user_namespace=os.geteuid() != 0,
         on_started=lambda: threading.Thread(target=late.warm, name="warm", daemon=True).start(),
         say=say,
+        warm=late.warm,
+        require=start.require,
+        secret_to=start.destinations,
     )
-    return delivery.run(job, way)

@@ -155,6 +155,16 @@ def parse(name: str, value: bytes) -> object:
     return PARSERS[name](name, text)
 
 
+def with_token_cache(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    """Settings with `AMBER_TOKEN_CACHE` of the environment, if it is there.
+
+    Raises:
+        SettingsError: it is no number of seconds, or out of range.
+    """
+    value = environ.get(TOKEN_CACHE_VARIABLE)
+    return settings if value is None else settings.changed("token_cache", value.encode("utf-8", "surrogateescape"))
+
+
 def refused(name: str, why: str, *, seen: object = None, wanted: str | None = None) -> SettingsError:
     """The error that says which setting is unusable, with the code `settings-<name>`."""
     return SettingsError(f"{name} {why}", code=f"settings-{name}", seen=seen, wanted=wanted)

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ambergate.core.errors import AmberError
+from ambergate.core.errors import AmberError, SettingsError
 from ambergate.devices.nodes import FILES
 
 if TYPE_CHECKING:
@@ -39,33 +39,55 @@ def private_directory() -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def fill(tree: Tree, directory: Path) -> None:
-    """Fetch what the settings allow and write the files, `status` last.
+def fill(tree: Tree, directory: Path) -> dict[str, bytes]:
+    """Fetch what the settings allow and write the files, `status` last; what they hold.
 
     Raises:
         AmberError: a token or a secret could not be had.
+        SettingsError: a file cannot be written; it is not there then.
     """
+    contents: dict[str, bytes] = {}
     for name in (*(name for name in FILES if name != "status"), "status"):
         if name == "secret" and not tree.settings.wants_secret:
             continue
-        descriptor = os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - from a descriptor
-            file.write(_content(tree, name))
+        contents[name] = content(tree, name)
+        _write(directory / name, contents[name])
+    return contents
 
 
-def _content(tree: Tree, name: str) -> bytes:
+def _write(path: Path, content: bytes) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+        try:
+            with open(descriptor, "wb") as file:  # noqa: PTH123 - from a descriptor
+                file.write(content)
+        except OSError:
+            path.unlink()
+            raise
+    except OSError as exc:
+        raise SettingsError(
+            "a file cannot be written", code="settings-directory", seen=f"{path}: {exc.strerror}"
+        ) from exc
+
+
+def content(tree: Tree, name: str) -> bytes:
+    """What an open of this file reads as.
+
+    Raises:
+        AmberError: it could not be had; `status` says so too.
+    """
     handle = tree.open(name, os.O_RDONLY)
     try:
-        content = b""
-        while chunk := tree.read(handle, 1 << 16, len(content)):
-            content += chunk
+        read = b""
+        while chunk := tree.read(handle, 1 << 16, len(read)):
+            read += chunk
     except OSError as error:
         if isinstance(error.__cause__, AmberError):
             raise error.__cause__ from error
         raise
     finally:
         tree.release(handle)
-    return content
+    return read
 
 
 def staging() -> Path:

@@ -40,6 +40,8 @@ _MNT_DETACH: Final = 0x2
 _DEV: Final = "/dev"
 _AMBER: Final = "/dev/amber"
 
+_TMPFS_SIZE: Final = 4 * 1024 * 1024  # bytes; twelve files of at most 64 KiB, and pages
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -93,6 +95,15 @@ def bind_mounter(directory: Path) -> Callable[[str], None]:
 
     def mount(target: str) -> None:
         _mount(str(directory), target, None, _MS_BIND)
+
+    return mount
+
+
+def tmpfs_mounter() -> Callable[[str], None]:
+    """What mounts an empty directory in memory, for this user only; gone with the namespace."""
+
+    def mount(target: str) -> None:
+        _mount("amber", target, "tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, f"mode=700,size={_TMPFS_SIZE}")
 
     return mount
 

@@ -156,7 +156,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, reader: Path) -> Iterator[Sc
 PASSED = ("AMBER_URL", "AMBER_APIKEY", "AMBER_CACERTS", "AMBER_KBS_URL", "AMBER_KBS_KEYID", "AMBER_SIMULATOR")
 
 
-def keep_secret(stage: Stage, programs: list[Path]) -> str:
+def keep_secret(stage: Stage, programs: list[Path], secret: bytes = SECRET) -> str:
     """Have the broker keep the secret for these programs; its id."""
     from ambergate.simulator.cpu import EnclaveIdentity  # noqa: PLC0415
 
@@ -164,9 +164,8 @@ def keep_secret(stage: Stage, programs: list[Path]) -> str:
     (stage.folder / "policy.toml").write_text(
         f"mr_enclave = {json.dumps(measured)}\ninsecure_accept_simulated = true\n"
     )
-    (stage.folder / "secret").write_bytes(SECRET)
     arguments = ("keybroker", "key", "import", "--config", "broker.toml", "--policy", "policy.toml", "--json")
-    done = subprocess.run([*AMBER, *arguments], cwd=stage.folder, input=SECRET, capture_output=True, check=True)
+    done = subprocess.run([*AMBER, *arguments], cwd=stage.folder, input=secret, capture_output=True, check=True)
     return str(json.loads(done.stdout)["id"])
 
 
@@ -177,10 +176,10 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compiled(source, tmp_path_factory.mktemp("reader") / "amber_reader")
 
 
-def compiled(source: Path, target: Path) -> Path:
+def compiled(source: Path, target: Path, *flags: str) -> Path:
     """A C program, compiled; skips where there is no compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("no C compiler (Debian package gcc)")
-    subprocess.run([compiler, "-O1", "-o", str(target), str(source)], check=True, capture_output=True)
+    subprocess.run([compiler, "-O1", *flags, "-o", str(target), str(source)], check=True, capture_output=True)
     return target

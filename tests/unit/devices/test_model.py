@@ -368,44 +368,6 @@ def test_the_api_key_reads_back_masked_and_is_nowhere_in_status(tree: Tree) -> N
     assert key not in read(tree, "status")
 
 
-@pytest.mark.parametrize("word", [b"token", b"TOKEN\n", b"Secret", b"secret\n"])
-def test_renew_obeys_at_the_write(tree: Tree, fetcher: Fetcher, word: bytes) -> None:
-    with opened(tree, "renew", os.O_WRONLY) as handle:
-        assert tree.write(handle, word, 0) == len(word)
-        assert len(fetcher.asked) == 1
-        tree.flush(handle)
-    assert len(fetcher.asked) == 1
-    assert read(tree, "renew") == word.strip().lower()
-
-
-def test_renew_asks_for_a_fresh_token_whatever_may_be_kept(fetcher: Fetcher) -> None:
-    settings = Settings().changed("endpoint_url", URL.encode()).changed("token_cache", b"60")
-    tree = Tree(fetcher, settings, now=lambda: NOW)
-    read(tree, "token")
-    write(tree, "renew", b"token")
-    assert [asked.token_cache for asked in fetcher.asked] == [60, 0]
-
-
-def test_renew_understands_a_word_in_pieces(tree: Tree, fetcher: Fetcher) -> None:
-    write(tree, "renew", b"to", b"ken", b"\n")
-    assert len(fetcher.asked) == 1
-
-
-@pytest.mark.parametrize("pieces", [(b"tok",), (b"tok\n",), (b"x",), (b"tokens",), (b"\xff",), (b"secre", b"x")])
-def test_renew_refuses_an_unknown_word(tree: Tree, fetcher: Fetcher, pieces: tuple[bytes, ...]) -> None:
-    with fails_with(errno.EINVAL):
-        write(tree, "renew", *pieces)
-    assert fetcher.asked == []
-    assert first_line(tree) == "[ERROR] renew failed: this word is not known"
-
-
-def test_renew_fails_as_the_read_would(tree: Tree, fetcher: Fetcher) -> None:
-    fetcher.failure = NotGenuine("x", step="1")
-    with fails_with(errno.EACCES):
-        write(tree, "renew", b"token\n")
-    assert read(tree, "renew") == b""
-
-
 @pytest.mark.parametrize("name", SETTING_FILES)
 def test_writing_a_setting_fetches_nothing(tree: Tree, fetcher: Fetcher, name: str) -> None:
     values = {"endpoint_ip": b"::1", "kbs_ip": b"::1", "kbs_url": b"https://h/", "endpoint_url": b"https://h/"}
