@@ -17,6 +17,7 @@ SOURCES: Final = Path(__file__).parent / "shim"
 LIBRARY: Final = "libamber_dev.so"
 COMPILERS: Final = ("cc", "gcc", "clang")
 _SECONDS: Final = 60  # a compiler that takes longer hangs
+_SEPARATORS: Final = (" ", ":")  # ld.so(8), LD_PRELOAD
 _NOBODY_ELSE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -44,7 +45,10 @@ def find_shim() -> Path:
         Unavailable: (`no-shim`) there is none and it cannot be compiled.
     """
     built = SOURCES / LIBRARY
-    return built if built.is_file() else _compiled_here()
+    library = built if built.is_file() else _compiled_here()
+    if any(mark in str(library) for mark in _SEPARATORS):
+        raise _none(f"{library} cannot be named in LD_PRELOAD, where spaces and colons separate")
+    return library
 
 
 def compile_shim(target: Path, *flags: str, compiler: str) -> None:
@@ -89,7 +93,19 @@ def _compiled_here() -> Path:
     _only_ours(place)
     compile_shim(library, compiler=compiler)
     _only_ours(library)
+    _loadable(library)
     return library
+
+
+def _loadable(library: Path) -> None:
+    """The dynamic linker only warns of a library that it cannot load, and the program would go on without."""
+    import ctypes  # noqa: PLC0415 - costs only who compiles
+
+    try:
+        ctypes.CDLL(str(library))
+    except OSError as exc:
+        library.unlink()
+        raise _none(f"{exc} (is the directory mounted noexec? XDG_CACHE_HOME names another)") from exc
 
 
 def _only_ours(*paths: Path) -> None:

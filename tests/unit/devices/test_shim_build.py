@@ -62,6 +62,22 @@ def test_a_link_in_its_place_is_refused(cache: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("mark", [" ", ":"])
+def test_one_that_cannot_be_named_to_the_linker_is_refused(
+    mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / f"my{mark}cache"))
+    assert "LD_PRELOAD" in (shim_build.why_no_shim() or "")
+
+
+def test_one_that_cannot_be_loaded_is_not_kept(cache: Path) -> None:
+    script = shim_build.SOURCES / "build.sh"
+    script.write_text('echo "no library" > "$1"\n')
+    assert "noexec" in (shim_build.why_no_shim() or "")
+    assert [path for path in cache.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.usefixtures("cache")
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert shim_build.shim_available() is None
