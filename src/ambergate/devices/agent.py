@@ -38,6 +38,8 @@ BACKLOG: Final = 256
 ASK_SECONDS: Final = 5.0  # from connection to complete request: the shim sends it at once
 SEND_SECONDS: Final = 5.0  # a reply fits into the socket's buffer, so it is taken even from a stopped reader
 _RECEIVE: Final = 64 * 1024  # bytes taken from a connection at once
+_MAX_REQUEST: Final = 512  # more than the longest request
+_NO_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _RENEW: Final = "renew"
 _TELLS_OF_RENEWALS: Final = ("status", _RENEW)
 
@@ -48,7 +50,7 @@ class _Asking:
 
     connection: socket.socket
     until: float
-    received: bytes = b""
+    received: bytes
 
 
 @dataclass(slots=True, eq=False)
@@ -142,55 +144,66 @@ class Agent:
 
     def _accept(self) -> None:
         if self._connections >= MAX_CONNECTIONS:
-            self._selector.unregister(self._listener)
-            self._accepting = False
+            self._accept_no_more()
             return
         try:
             connection, _ = self._listener.accept()
-        except OSError:  # it is gone again, or there are no descriptors: later
+        except OSError as error:
+            if error.errno in _NO_DESCRIPTORS and self._connections:
+                self._accept_no_more()  # until one is closed
             return
         self._connections += 1
-        asking = _Asking(connection, self._clock() + ASK_SECONDS)
-        self._asking[asking] = None
-        # It was sent right behind the connection, and is mostly there.
-        if not self._asked(asking):
+        # The request was sent right behind the connection, and is mostly there.
+        received = self._listen(connection, b"")
+        if received is not None:
+            asking = _Asking(connection, self._clock() + ASK_SECONDS, received)
+            self._asking[asking] = None
             self._selector.register(connection, selectors.EVENT_READ, lambda: self._heard(asking))
+
+    def _accept_no_more(self) -> None:
+        self._selector.unregister(self._listener)
+        self._accepting = False
 
     def _heard(self, asking: _Asking) -> None:
         if asking not in self._asking:
             return  # dropped in the same turn
         self._selector.unregister(asking.connection)
-        if not self._asked(asking):
+        received = self._listen(asking.connection, asking.received)
+        if received is None:
+            del self._asking[asking]
+        else:
+            asking.received = received
             self._selector.register(asking.connection, selectors.EVENT_READ, lambda: self._heard(asking))
 
-    def _asked(self, asking: _Asking) -> bool:
-        """Take what came of a request and answer it if it is complete; False if more must come."""
+    def _listen(self, connection: socket.socket, received: bytes) -> bytes | None:
+        """Take what came of a request: None if that settled it, else all that came so far."""
         try:
-            came = asking.connection.recv(_RECEIVE, socket.MSG_DONTWAIT)
+            came = connection.recv(_MAX_REQUEST, socket.MSG_DONTWAIT)
         except BlockingIOError:
-            return False
+            return received
         except OSError:
             came = b""
-        asking.received += came
+        received += came
         try:
-            request = request_in(asking.received)
+            request = request_in(received)
         except ValueError:
             came, request = b"", None
-        if request is None and came:
-            return False
-        del self._asking[asking]
-        if request is None:
-            self._close(asking.connection)
+        if request is not None:
+            self._open(connection, request)
+        elif came:
+            return received
         else:
-            self._open(asking.connection, request)
-        return True
+            self._close(connection)
+        return None
 
     def _patience(self) -> float | None:
         first = next(iter(self._asking), None)
         return None if first is None else max(0.0, first.until - self._clock())
 
     def _drop_silent(self) -> None:
-        now = self._clock() if self._asking else 0.0
+        if not self._asking:
+            return
+        now = self._clock()
         for asking in list(self._asking):
             if asking.until > now:
                 return
@@ -207,12 +220,13 @@ class Agent:
 
     def _open(self, connection: socket.socket, request: Request) -> None:
         """Answer an open, or have it answered."""
-        self._drain()
-        renewals = {writer for writer in self._writers if writer.busy}
-        if renewals and request.name in _TELLS_OF_RENEWALS and not request.writes:
-            self._waiting.append(_Waiting(connection, request, renewals))
-        else:
-            self._answer(connection, request)
+        if self._writers:
+            self._drain()
+            renewals = {writer for writer in self._writers if writer.busy}
+            if renewals and request.name in _TELLS_OF_RENEWALS and not request.writes:
+                self._waiting.append(_Waiting(connection, request, renewals))
+                return
+        self._answer(connection, request)
 
     def _answer(self, connection: socket.socket, request: Request) -> None:
         try:

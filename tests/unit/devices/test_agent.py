@@ -57,6 +57,24 @@ class Fetcher:
         return self.token(settings, attempt).encode()
 
 
+class Listener(socket.socket):
+    """Runs out of descriptors when a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__(socket.AF_UNIX)
+        self.exhausted = False
+        self.tried = 0
+        self.ran_out = threading.Event()
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        self.tried += 1
+        if self.exhausted:
+            self.exhausted = False
+            self.ran_out.set()
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return super().accept()
+
+
 class Scene:
     """An agent at work."""
 
@@ -65,7 +83,7 @@ class Scene:
         self.fetcher = Fetcher()
         self.seconds = 0.0
         self.tree = Tree(self.fetcher, Settings(), now=lambda: datetime(2026, 1, 2, tzinfo=UTC))
-        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener = Listener()
         self.listener.bind(self.path)
         self.listener.listen(agents.BACKLOG)
         self.ends, self.kept = os.pipe()
@@ -305,6 +323,19 @@ def test_connections_are_bounded_and_the_others_wait(scene: Scene, monkeypatch: 
     assert reply(waiting) == b"token 1"
     waiting.close()
     held.pop().close()
+
+
+def test_without_descriptors_it_waits_for_one(scene: Scene) -> None:
+    """And does not ask again and again meanwhile."""
+    with scene.opened("userdata", os.O_WRONLY) as held:
+        assert reply(held) == b""
+        scene.listener.exhausted = True
+        waiting = scene.opened("token")
+        assert scene.listener.ran_out.wait(WAIT)
+        assert unanswered(waiting)
+    assert reply(waiting) == b"token 1"
+    assert scene.listener.tried == 3
+    waiting.close()
 
 
 def test_readers_that_go_away_leave_nothing(scene: Scene) -> None:
