@@ -23,7 +23,7 @@ from ambergate.client.replies import answered, bad_reply, octets
 from ambergate.core.errors import NotWelcome, SettingsError, TooLarge
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ambergate.client.attempt import Attempt
     from ambergate.client.ports import EvidenceSource
@@ -89,14 +89,15 @@ def report_data(tee: str, nonce: Nonce, data: bytes) -> bytes:
 
 
 def attest(
-    channel: Channel, source: EvidenceSource, *, data: bytes, headers: Mapping[str, str], attempt: Attempt
+    channel: Channel, source: EvidenceSource, *, held: Callable[[], bytes], headers: Mapping[str, str], attempt: Attempt
 ) -> Attested:
-    """A fresh token over fresh evidence that binds `data`.
+    """A fresh token over fresh evidence that binds the held data.
 
     Args:
         channel: to the attestation API.
         source: makes the quote.
-        data: runtime data; empty: none.
+        held: gives the runtime data; empty: none. Asked once there is a nonce: making a key takes seconds, and a
+            service that is down should be told of at once.
         headers: API key and request id.
         attempt: takes notes of each step.
 
@@ -110,6 +111,7 @@ def attest(
     )
 
     attempt.begin("quote")
+    data = held()
     quote = source.quote(report_data(source.tee, nonce, data))
     if len(quote) > MAX_QUOTE:
         raise TooLarge("the quote is too long", seen=f"{len(quote)} bytes", wanted=f"<= {MAX_QUOTE}")

@@ -159,9 +159,10 @@ class Session:
             roots=settings.cacerts,
             timeout=settings.timeout,
         )
-        data = self._held(settings)
         with Channel(peer) as channel:
-            attested = attest(channel, self._source, data=data, headers=headers, attempt=attempt)
+            attested = attest(
+                channel, self._source, held=lambda: self._held(settings), headers=headers, attempt=attempt
+            )
         jitter = int.from_bytes(self._token_bytes(_JITTER_BYTES), "big") / (1 << 8 * _JITTER_BYTES)
         self._kept = _Kept(attested=attested, asked_with=_question(settings), asked_at=asked_at, jitter=jitter)
         return attested

@@ -100,11 +100,17 @@ class Child:
 
 @contextlib.contextmanager
 def watched_signals() -> Iterator[set[signal.Signals]]:
-    """Keep the signals of interest for `outcome`; yields the mask that the program is to have."""
+    """Keep the signals of interest for `outcome`; yields the mask that the program is to have.
+
+    Those that are left at the end were for the program, and it has had them or is gone: a Ctrl-C that ended it is
+    not to interrupt whoever started it, and take the place of its exit code.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
     try:
         yield {signal.Signals(number) for number in before}
     finally:
+        while signal.sigtimedwait(_WATCHED - before, 0) is not None:
+            pass
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 

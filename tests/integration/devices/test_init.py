@@ -9,6 +9,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -157,3 +158,22 @@ print(open("/dev/amber/userdata").read())
 """
     done = client.run("python3", "-c", script)
     assert (done.stdout, done.stderr) == (b"short\n", b"")
+
+
+LATE = """
+import os, signal
+from ambergate.devices import launch
+with launch.watched_signals():
+    pid = os.fork()
+    if pid == 0:
+        os._exit(7)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has looked
+    os.kill(os.getpid(), signal.SIGINT)
+    code = launch.outcome(pid)
+raise SystemExit(code)
+"""
+
+
+def test_an_interrupt_that_comes_with_the_programs_end_leaves_its_exit_code() -> None:
+    done = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, check=False, timeout=SECONDS)
+    assert (done.returncode, done.stderr) == (7, "")
