@@ -9,8 +9,8 @@ import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ambergate.core.appraise.evidence import evidence_claims
 from ambergate.core.errors import MalformedToken
-from ambergate.core.quote.report import EnclaveReport
 from ambergate.core.token.jose import load_object
 
 if TYPE_CHECKING:
@@ -19,14 +19,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from ambergate.core.appraise.appraisal import Appraisal
-    from ambergate.core.quote.td_report import TdReport
-    from ambergate.core.verify.verdict import VerifiedQuote
 
 VERSION: Final = "1.0.0"
 MAX_DATA_DEPTH: Final = 32  # levels of nesting in runtime data; fewer than a token may have, which holds it
-
-# Bits of TD ATTRIBUTES (Intel TDX module ABI specification, "ATTRIBUTES").
-_TD_ATTRIBUTES: Final = {"debug": 0, "septve_disable": 28, "protection_keys": 30, "key_locker": 31, "perfmon": 63}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +41,7 @@ class Issuance:
 
 def v1_claims(appraisal: Appraisal, issuance: Issuance) -> dict[str, object]:
     """The flat claims of a v1 token."""
-    verified, report = appraisal.verified, appraisal.verified.report
+    verified = appraisal.verified
     issued = int(issuance.issued_at.timestamp())
     claims: dict[str, object] = {
         "iss": issuance.issuer,
@@ -59,69 +54,14 @@ def v1_claims(appraisal: Appraisal, issuance: Issuance) -> dict[str, object]:
         "intuse": "generic",
         "dbgstat": "enabled" if verified.report.debug else "disabled",
         "verifier_instance_ids": [str(issuance.instance_id)],
-        "attester_type": verified.tee.name,
-        "attester_tcb_status": verified.tcb_status.value,
-        "attester_tcb_date": verified.tcb_date.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        **(_sgx_claims(report) if isinstance(report, EnclaveReport) else _tdx_claims(report)),
-        **_collateral_claims(verified),
+        **evidence_claims(verified),
         **_data_claims(issuance.runtime_data),
     }
-    if verified.advisory_ids:
-        claims["attester_advisory_ids"] = list(verified.advisory_ids)
     if issuance.nonce is not None:
         claims["verifier_nonce"] = dict(issuance.nonce)
     if issuance.simulated:
         claims["tee_simulated"] = True
     return claims
-
-
-def _sgx_claims(report: EnclaveReport) -> dict[str, object]:
-    return {
-        "sgx_mrenclave": report.mr_enclave.hex(),
-        "sgx_mrsigner": report.mr_signer.hex(),
-        "sgx_isvprodid": report.isv_prod_id,
-        "sgx_isvsvn": report.isv_svn,
-        "sgx_report_data": report.report_data.hex(),
-        "sgx_is_debuggable": report.debug,
-    }
-
-
-def _tdx_claims(report: TdReport) -> dict[str, object]:
-    attributes = int.from_bytes(report.td_attributes.value, "little")
-    flags = {name: bool(attributes >> bit & 1) for name, bit in _TD_ATTRIBUTES.items()}
-    return {
-        "tdx_tee_tcb_svn": report.tee_tcb_svn.hex(),
-        "tdx_mrseam": report.mr_seam.hex(),
-        "tdx_mrsignerseam": report.mr_signer_seam.hex(),
-        "tdx_seam_attributes": report.seam_attributes.hex(),
-        "tdx_td_attributes": report.td_attributes.hex(),
-        "tdx_xfam": report.xfam.hex(),
-        "tdx_mrtd": report.mr_td.hex(),
-        "tdx_mrconfigid": report.mr_config_id.hex(),
-        "tdx_mrowner": report.mr_owner.hex(),
-        "tdx_mrownerconfig": report.mr_owner_config.hex(),
-        **{f"tdx_rtmr{index}": rtmr.hex() for index, rtmr in enumerate(report.rtmrs)},
-        "tdx_report_data": report.report_data.hex(),
-        # Major and minor version of the TDX module, as one little-endian number.
-        "tdx_seamsvn": int.from_bytes(report.tee_tcb_svn.value[:2], "little"),
-        **{f"tdx_td_attributes_{name}": value for name, value in flags.items()},
-        "tdx_is_debuggable": report.debug,
-    }
-
-
-def _collateral_claims(verified: VerifiedQuote) -> dict[str, object]:
-    digests = verified.digests
-    return {
-        f"{verified.tee.name.lower()}_collateral": {
-            "qeidcerthash": digests.qe_identity_chain.hex(),
-            "qeidcrlhash": digests.qe_identity_crl.hex(),
-            "qeidhash": digests.qe_identity.hex(),
-            "quotehash": digests.quote.hex(),
-            "tcbinfocerthash": digests.tcb_info_chain.hex(),
-            "tcbinfocrlhash": digests.tcb_info_crl.hex(),
-            "tcbinfohash": digests.tcb_info.hex(),
-        }
-    }
 
 
 def _data_claims(data: bytes | None) -> dict[str, object]:

@@ -1,0 +1,86 @@
+"""`evidence_claims`: what was proven of evidence, as the flat claims that tokens tell and policies read.
+
+The names are those of today's tokens (Intel Trust Authority, profile v1). All of it is computed from the verdict;
+what is not known is left out, never made up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ambergate.core.quote.report import EnclaveReport
+
+if TYPE_CHECKING:
+    from ambergate.core.quote.td_report import TdReport
+    from ambergate.core.verify.verdict import VerifiedQuote
+
+# Bits of TD ATTRIBUTES (Intel TDX module ABI specification, "ATTRIBUTES").
+_TD_ATTRIBUTES: Final = {"debug": 0, "septve_disable": 28, "protection_keys": 30, "key_locker": 31, "perfmon": 63}
+
+
+def evidence_claims(verified: VerifiedQuote) -> dict[str, object]:
+    """The claims about the evidence: JSON-ready, the attester's name, status and report, and digests of the collateral.
+
+    `attester_advisory_ids` is there only when there are any; `sgx_*` and `tdx_*` never both. Nothing is said of nonce,
+    runtime data, issuer or policy: those are no evidence of the platform.
+    """
+    report = verified.report
+    claims: dict[str, object] = {
+        "attester_type": verified.tee.name,
+        "attester_tcb_status": verified.tcb_status.value,
+        "attester_tcb_date": verified.tcb_date.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        **(_sgx_claims(report) if isinstance(report, EnclaveReport) else _tdx_claims(report)),
+        **_collateral_claims(verified),
+    }
+    if verified.advisory_ids:
+        claims["attester_advisory_ids"] = list(verified.advisory_ids)
+    return claims
+
+
+def _sgx_claims(report: EnclaveReport) -> dict[str, object]:
+    return {
+        "sgx_mrenclave": report.mr_enclave.hex(),
+        "sgx_mrsigner": report.mr_signer.hex(),
+        "sgx_isvprodid": report.isv_prod_id,
+        "sgx_isvsvn": report.isv_svn,
+        "sgx_report_data": report.report_data.hex(),
+        "sgx_is_debuggable": report.debug,
+    }
+
+
+def _tdx_claims(report: TdReport) -> dict[str, object]:
+    attributes = int.from_bytes(report.td_attributes.value, "little")
+    flags = {name: bool(attributes >> bit & 1) for name, bit in _TD_ATTRIBUTES.items()}
+    return {
+        "tdx_tee_tcb_svn": report.tee_tcb_svn.hex(),
+        "tdx_mrseam": report.mr_seam.hex(),
+        "tdx_mrsignerseam": report.mr_signer_seam.hex(),
+        "tdx_seam_attributes": report.seam_attributes.hex(),
+        "tdx_td_attributes": report.td_attributes.hex(),
+        "tdx_xfam": report.xfam.hex(),
+        "tdx_mrtd": report.mr_td.hex(),
+        "tdx_mrconfigid": report.mr_config_id.hex(),
+        "tdx_mrowner": report.mr_owner.hex(),
+        "tdx_mrownerconfig": report.mr_owner_config.hex(),
+        **{f"tdx_rtmr{index}": rtmr.hex() for index, rtmr in enumerate(report.rtmrs)},
+        "tdx_report_data": report.report_data.hex(),
+        # Major and minor version of the TDX module, as one little-endian number.
+        "tdx_seamsvn": int.from_bytes(report.tee_tcb_svn.value[:2], "little"),
+        **{f"tdx_td_attributes_{name}": value for name, value in flags.items()},
+        "tdx_is_debuggable": report.debug,
+    }
+
+
+def _collateral_claims(verified: VerifiedQuote) -> dict[str, object]:
+    digests = verified.digests
+    return {
+        f"{verified.tee.name.lower()}_collateral": {
+            "qeidcerthash": digests.qe_identity_chain.hex(),
+            "qeidcrlhash": digests.qe_identity_crl.hex(),
+            "qeidhash": digests.qe_identity.hex(),
+            "quotehash": digests.quote.hex(),
+            "tcbinfocerthash": digests.tcb_info_chain.hex(),
+            "tcbinfocrlhash": digests.tcb_info_crl.hex(),
+            "tcbinfohash": digests.tcb_info.hex(),
+        }
+    }
