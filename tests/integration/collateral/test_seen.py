@@ -18,6 +18,7 @@ from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.pcs.offline import DirectoryCollateral
 from ambergate.services.attestation.nonces import Nonces
 from ambergate.services.attestation.pki import TokenPki, make_material
+from ambergate.services.attestation.ports import ANYBODY
 from ambergate.services.attestation.usecase import Attestation, Issuer, Trust
 from ambergate.services.attestation.wire import Evidence
 from ambergate.simulator.faults import SPECIMEN
@@ -65,7 +66,7 @@ def evidence(data: bytes = b"data", *, bound: bytes = b"data", platform: Simulat
 
 def test_each_kind_is_one_row_however_often_it_attests(attestation: Attestation, seen: PlatformStore) -> None:
     for seconds in (0, 10, 120):
-        attestation.attest(evidence(), at=NOW + timedelta(seconds=seconds))
+        attestation.attest(evidence(), ANYBODY, at=NOW + timedelta(seconds=seconds))
     (row,) = seen.all()
     assert (row.kind.tee, row.kind.fmspc, row.kind.ca) == ("SGX", PLATFORM.fmspc, "platform")
     assert row.kind.anchor == hashlib.sha256(TrustAnchor.from_pem(PLATFORM.root_pem).key).digest()
@@ -75,12 +76,12 @@ def test_each_kind_is_one_row_however_often_it_attests(attestation: Attestation,
 def test_a_platform_that_the_policy_refuses_is_seen(attestation: Attestation, seen: PlatformStore, site: Site) -> None:
     site.keep(site.kept, said(status=TcbStatus.OUT_OF_DATE))
     with pytest.raises(NotWelcome):
-        attestation.attest(evidence(), at=NOW)
+        attestation.attest(evidence(), ANYBODY, at=NOW)
     assert len(seen.all()) == 1
 
 
 def test_what_is_not_genuine_or_not_fresh_is_not(attestation: Attestation, seen: PlatformStore) -> None:
     for wrong in (evidence(bound=b"other data"), evidence(platform=OTHER)):
         with pytest.raises(NotGenuine):
-            attestation.attest(wrong, at=NOW)
+            attestation.attest(wrong, ANYBODY, at=NOW)
     assert seen.all() == ()

@@ -43,7 +43,7 @@ def refusal(**members: object) -> Malformed:
 
 
 def test_the_least_that_can_be_said() -> None:
-    assert read() == Evidence(quote=QUOTE, nonce=None, runtime_data=None, policy_ids=(), algorithm="PS384")
+    assert read() == Evidence(quote=QUOTE, nonce=None, runtime_data=None, policy_ids=())
 
 
 def test_all_that_can_be_said() -> None:
@@ -60,6 +60,7 @@ def test_all_that_can_be_said() -> None:
         nonce=Nonce("dmFs", "aWF0", "c2ln"),
         runtime_data=b"data",
         policy_ids=(UUID(POLICY),),
+        policy_must_match=True,
         algorithm="RS256",
     )
 

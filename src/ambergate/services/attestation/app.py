@@ -9,6 +9,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ambergate.services.attestation.callers import Callers
 from ambergate.services.attestation.health import collateral_health
 from ambergate.services.attestation.nonces import KEY_BYTES, Nonces
 from ambergate.services.attestation.pki import TokenPki, make_material
@@ -128,7 +129,8 @@ def create_app(
         ),
         seen=state.platforms,
     )
-    authorise = Authoriser(state.api_keys, anonymous=config.insecure_allow_anonymous)
+    callers = Callers(state.api_keys)
+    authorise = Authoriser(callers, anonymous=config.insecure_allow_anonymous)
     return build(
         [
             nonce_route(nonces, authorise, now),
@@ -137,6 +139,6 @@ def create_app(
             *certs_routes(state.pki),
             profile_route(),
             *crl_routes(state.pki, now),
-            health_route({"database": state.api_keys.check}, lambda: collateral_health(roots)),
+            health_route({"database": callers.check}, lambda: collateral_health(roots)),
         ]
     )

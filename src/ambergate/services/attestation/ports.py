@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from uuid import UUID
 
     from ambergate.core.collateral.bundle import Collateral
     from ambergate.core.measurements import Fmspc
     from ambergate.core.token.jose import SigningKey
     from ambergate.core.verify.forecast import PlatformKind
+
+
+ATTEST: Final = "attest"  # scope: nonces and tokens
+MANAGE: Final = "manage"  # scope: policies
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks, and what its API key sets for its requests. Made by `Authorisation.authorise` only.
+
+    Attributes:
+        key_id: of its key; None: it showed none, and the configuration lets anybody ask.
+        label: whose key it is, in words.
+        scopes: what it may do: `ATTEST`, `MANAGE`.
+        policy_ids: evaluated where a request names none.
+        policy_must_match: whether each of its requests gets a token only if all evaluated policies match.
+        default_algorithm: signs where a request names none; None: the service's.
+        profile: shape of its tokens; None: the endpoint's.
+    """
+
+    key_id: UUID | None
+    label: str
+    scopes: frozenset[str]
+    policy_ids: tuple[UUID, ...] = ()
+    policy_must_match: bool = False
+    default_algorithm: str | None = None
+    profile: str | None = None
+
+
+ANYBODY: Final = Caller(key_id=None, label="anybody", scopes=frozenset({ATTEST}))
 
 
 class CollateralSource(Protocol):
@@ -61,8 +93,8 @@ class SigningKeys(Protocol):
 class Authorisation(Protocol):
     """Knows who may ask."""
 
-    def authorise(self, text: str, /) -> object:
-        """Returns if this API key may; raises `NotAuthorised`."""
+    def authorise(self, text: str, /) -> Caller:
+        """Whose API key this is; raises `NotAuthorised`."""
         ...
 
     def check(self) -> None:

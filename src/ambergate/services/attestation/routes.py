@@ -14,6 +14,7 @@ from starlette.routing import Route
 import ambergate
 from ambergate.core.token.issue import KEY_SET_PATHS
 from ambergate.services.attestation.pki import CA_CRL_PATH, CRL_LIFETIME, ROOT_CRL_PATH
+from ambergate.services.attestation.ports import ANYBODY
 from ambergate.services.attestation.wire import AttestRequest, NonceWire, TokenResponse, Version, read_request
 from ambergate.services.web.bodies import decode, read_body
 from ambergate.services.web.problems import json_response
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from ambergate.services.attestation.nonces import Nonces
     from ambergate.services.attestation.pki import TokenPki
-    from ambergate.services.attestation.ports import Authorisation
+    from ambergate.services.attestation.ports import Authorisation, Caller
     from ambergate.services.attestation.usecase import Attestation
 
 _JSON: Final = "application/json"
@@ -54,12 +55,12 @@ class Authoriser:
         self._keys = keys
         self._anonymous = anonymous
 
-    async def __call__(self, request: Request) -> None:
-        """Returns, or raises `NotAuthorised`."""
+    async def __call__(self, request: Request) -> Caller:
+        """Who asks; raises `NotAuthorised`."""
         given = request.headers.get("x-api-key")
         if given is None and self._anonymous:
-            return
-        await run_in_threadpool(self._keys.authorise, given or "")
+            return ANYBODY
+        return await run_in_threadpool(self._keys.authorise, given or "")
 
 
 def nonce_route(nonces: Nonces, authorise: Authoriser, now: Callable[[], datetime]) -> Route:
@@ -81,13 +82,13 @@ def attest_route(attestation: Attestation, authorise: Authoriser, now: Callable[
     """
 
     async def handle(request: Request) -> Response:
-        await authorise(request)
+        caller = await authorise(request)
         accepted = _accepted(request)
         body = await read_body(request)
         if request.headers.get("content-type", _JSON).partition(";")[0].strip().lower() != _JSON:
             raise HTTPException(415, "this reads application/json only; say so in Content-Type")
         evidence = read_request(decode(body, AttestRequest))
-        token = await run_in_threadpool(attestation.attest, evidence, at=now())
+        token = await run_in_threadpool(attestation.attest, evidence, caller, at=now())
         if _OLD_TOKEN in accepted and _JSON not in accepted:
             return Response(token, media_type=_OLD_TOKEN)
         return json_response(TokenResponse(token))

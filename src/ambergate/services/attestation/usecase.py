@@ -40,9 +40,10 @@ if TYPE_CHECKING:
     from ambergate.core.verify.anchors import TrustAnchor
     from ambergate.core.verify.verdict import VerifiedQuote
     from ambergate.services.attestation.nonces import Nonces
-    from ambergate.services.attestation.ports import CollateralSource, SeenPlatforms, SigningKeys
+    from ambergate.services.attestation.ports import Caller, CollateralSource, SeenPlatforms, SigningKeys
     from ambergate.services.attestation.wire import Evidence
 
+DEFAULT_ALGORITHM: Final = "PS384"  # where neither request nor key names one: wire protocol, 1.4
 BINDING_STEP: Final = "10.2.report_data"
 MAX_CHAINS: Final = 100_000  # whose needs are remembered; each takes below 1 KiB
 CHAIN_LENGTH: Final = 3  # certificates: root, intermediate, PCK
@@ -102,8 +103,13 @@ class Attestation:
         self._seen = seen
         self._needs: Recent[bytes, Needs] = Recent(MAX_CHAINS)
 
-    def attest(self, evidence: Evidence, *, at: datetime) -> str:
+    def attest(self, evidence: Evidence, caller: Caller, *, at: datetime) -> str:
         """A token for this evidence.
+
+        Args:
+            evidence: what the request holds.
+            caller: whose request it is; its key's settings count where the request has none.
+            at: now, aware.
 
         Raises:
             Malformed: the nonce is not one.
@@ -125,8 +131,9 @@ class Attestation:
         if self._seen is not None:
             self._seen.saw(PlatformKind.of(verified), at=at)
         appraisal = appraise(verified, self._policy, at=at)
-        key = self._keys.key_for(evidence.algorithm)
-        return issue_token(appraisal, self._issuance(evidence, trust, appraisal, at), key, evidence.algorithm)
+        algorithm = evidence.algorithm or caller.default_algorithm or DEFAULT_ALGORITHM
+        key = self._keys.key_for(algorithm)
+        return issue_token(appraisal, self._issuance(evidence, trust, appraisal, at), key, algorithm)
 
     def _verify(self, raw: bytes, at: datetime) -> tuple[Trust, VerifiedQuote]:
         try:

@@ -16,7 +16,6 @@ from ambergate.services.attestation.nonces import Nonce
 
 MAX_RUNTIME_DATA: Final = 256 * 1024  # bytes; base64 of it fits the body's limit
 MAX_POLICY_IDS: Final = 10
-DEFAULT_ALGORITHM: Final = "PS384"
 
 
 class NonceWire(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,8 +47,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     quote: bytes
     nonce: Nonce | None
     runtime_data: bytes | None
-    policy_ids: tuple[UUID, ...]
-    algorithm: str
+    policy_ids: tuple[UUID, ...]  # none: the caller's
+    policy_must_match: bool = False  # the caller's key may say so too
+    algorithm: str | None = None  # None: the caller's, or else the service's
+    profile: str | None = None  # None: the caller's, or else the endpoint's
 
 
 class TokenResponse(msgspec.Struct, frozen=True):
@@ -73,8 +74,8 @@ def read_request(request: AttestRequest) -> Evidence:
     Raises:
         Malformed: not base64, too long, contradictory, or an algorithm that is not offered.
     """
-    algorithm = request.token_signing_alg or DEFAULT_ALGORITHM
-    if algorithm not in ALGORITHMS:
+    algorithm = request.token_signing_alg or None
+    if algorithm is not None and algorithm not in ALGORITHMS:
         raise _bad("token_signing_alg is not offered", seen=algorithm[:32], wanted=" or ".join(ALGORITHMS))
     given = [n for n in (request.verifier_nonce, request.nonce, request.signed_nonce) if n is not None]
     if len(given) > 1:
@@ -87,6 +88,7 @@ def read_request(request: AttestRequest) -> Evidence:
         nonce=Nonce(given[0].val, given[0].iat, given[0].signature) if given else None,
         runtime_data=decode_base64(data, "runtime_data", limit=MAX_RUNTIME_DATA) if data else None,
         policy_ids=_policy_ids(request.policy_ids or []),
+        policy_must_match=bool(request.policy_must_match),
         algorithm=algorithm,
     )
 
