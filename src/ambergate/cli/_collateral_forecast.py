@@ -166,7 +166,7 @@ def _seen(config: Config) -> list[Subject]:
     from ambergate.stores.engine import open_database
     from ambergate.stores.platforms import PlatformStore
 
-    if not config.database.exists():
+    if isinstance(config.database, Path) and not config.database.exists():
         raise SettingsError(
             "the attestation service has no database yet",
             seen=config.database,

@@ -86,7 +86,7 @@ def revoke(config: Path, *, key_id: str, as_json: bool) -> None:
         click.echo(f"{identity} is revoked")
 
 
-def _database(config: Path) -> Path:
+def _database(config: Path) -> Path | str:
     from ambergate.services.attestation.config import load
 
     return load(config).database

@@ -14,10 +14,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import Column, LargeBinary, MetaData, String, Table, insert, select, update
+from sqlalchemy import insert, select, update
 
 from ambergate.core.errors import NotAuthorised, SettingsError
-from ambergate.stores.engine import create_tables, reading, writing
+from ambergate.stores.tables import api_keys as _keys
+from ambergate.stores.transactions import reading, writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,17 +29,6 @@ KEY_BYTES: Final = 33  # a multiple of three: base64 without padding
 MAX_KEY: Final = 256  # characters; longer ones are not looked up
 MAX_LABEL: Final = 200  # characters
 _HINT: Final = "create one with `amber apikey create` and send it as x-api-key"
-
-_metadata = MetaData()
-_keys = Table(
-    "api_keys",
-    _metadata,
-    Column("id", String(36), primary_key=True),
-    Column("label", String(MAX_LABEL), nullable=False),
-    Column("digest", LargeBinary(32), nullable=False, unique=True),
-    Column("created_at", String, nullable=False),
-    Column("revoked_at", String, nullable=True),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,16 +47,11 @@ class ApiKeyStore:
     Args:
         engine: the database.
         token_bytes: randomness for new keys.
-
-    Raises:
-        SettingsError: the database is of another version.
-        Unavailable: the database does not answer.
     """
 
     def __init__(self, engine: Engine, *, token_bytes: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self._engine = engine
         self._token_bytes = token_bytes
-        create_tables(engine, _metadata, component="api keys", version=1)
 
     def create(self, label: str, *, at: datetime) -> tuple[ApiKey, str]:
         """A new key, and its text: the only time that it is seen.

@@ -9,11 +9,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Column, MetaData, String, Table, Text, and_, insert, select, update
+from sqlalchemy import and_, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ambergate.core.errors import SettingsError, Unavailable
-from ambergate.stores.engine import create_tables, reading, writing
+from ambergate.stores.tables import DIGITS, DOCUMENTS
+from ambergate.stores.tables import collateral as _bundles
+from ambergate.stores.transactions import reading, writing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,22 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine, Row
 
 MAX_KEY: Final = 200  # characters
-DOCUMENTS: Final = ("tcb_info", "qe_identity", "pck_crl", "root_ca_crl")
-# Numbers are kept as digits of one width, so that every database compares them as numbers. A CRL number has at most 20
-# octets (RFC 5280, 5.2.3).
-_DIGITS: Final = 40
 _RACES: Final = 3
-
-_metadata = MetaData()
-_bundles = Table(
-    "collateral",
-    _metadata,
-    Column("key", String(MAX_KEY), primary_key=True),
-    Column("bundle", Text, nullable=False),
-    Column("accepted_at", String(32), nullable=False),
-    *(Column(f"{name}_number", String(_DIGITS), nullable=False) for name in DOCUMENTS),
-    *(Column(f"{name}_issued", String(20), nullable=False) for name in DOCUMENTS),
-)
 
 
 class CollateralStore:
@@ -44,15 +31,10 @@ class CollateralStore:
 
     Args:
         engine: the database.
-
-    Raises:
-        SettingsError: the database is of another version.
-        Unavailable: the database does not answer.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        create_tables(engine, _metadata, component="collateral", version=1)
 
     def load(self, key: str) -> tuple[str, datetime] | None:
         """The bundle of this key and when it was accepted; None when there is none.
@@ -111,7 +93,7 @@ class CollateralStore:
 
 def _columns(marks: Mapping[str, tuple[int, datetime]]) -> dict[str, str]:
     """The marks as text that compares as they do."""
-    numbers = {f"{name}_number": f"{marks[name][0]:0{_DIGITS}x}" for name in DOCUMENTS}
+    numbers = {f"{name}_number": f"{marks[name][0]:0{DIGITS}x}" for name in DOCUMENTS}
     issued = {f"{name}_issued": _instant(marks[name][1]) for name in DOCUMENTS}
     return numbers | issued
 

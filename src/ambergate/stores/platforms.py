@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ambergate.core.errors import SettingsError, Unavailable
 from ambergate.core.measurements import Fmspc, PceId
 from ambergate.core.verify.forecast import PlatformKind
 from ambergate.core.verify.tcb import PlatformTcb
-from ambergate.stores.engine import create_tables, reading, writing
+from ambergate.stores.tables import platforms_seen as _seen
+from ambergate.stores.transactions import reading, writing
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Row
@@ -32,24 +33,6 @@ WRITTEN_EVERY: Final = timedelta(minutes=1)  # at most so often per kind in a pr
 _FORMAT: Final = "%Y-%m-%dT%H:%M:%S.%fZ"  # sorts as time does
 
 _log = logging.getLogger(__name__)
-_metadata = MetaData()
-_seen = Table(
-    "platforms_seen",
-    _metadata,
-    Column("id", LargeBinary(32), primary_key=True),
-    Column("anchor", LargeBinary(32), nullable=False),
-    Column("tee", String(3), nullable=False),
-    Column("fmspc", LargeBinary(Fmspc.WIDTH), nullable=False),
-    Column("ca", String(9), nullable=False),
-    Column("pce_id", LargeBinary(PceId.WIDTH), nullable=False),
-    Column("components", LargeBinary(16), nullable=False),
-    Column("pce_svn", Integer, nullable=False),
-    Column("qe_isv_svn", Integer, nullable=False),
-    Column("tee_tcb_svn", LargeBinary(16), nullable=True),
-    Column("tee_tcb_svn2", LargeBinary(16), nullable=True),
-    Column("first_seen", String(27), nullable=False),
-    Column("last_seen", String(27), nullable=False, index=True),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,17 +49,12 @@ class PlatformStore:
 
     Args:
         engine: the database.
-
-    Raises:
-        SettingsError: the database is of another version.
-        Unavailable: the database does not answer.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._lock = threading.Lock()
         self._written: OrderedDict[PlatformKind, datetime] = OrderedDict()
-        create_tables(engine, _metadata, component="platforms seen", version=1)
 
     def saw(self, kind: PlatformKind, *, at: datetime) -> None:
         """Keep that such a platform gave genuine evidence now.

@@ -13,13 +13,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ambergate.core.errors import MalformedPolicy, SettingsError, TooLarge
 from ambergate.core.release.envelope import MAX_SECRET_SIZE
 from ambergate.core.release.resource_policy import ResourcePolicy
-from ambergate.stores.engine import create_tables, reading, writing
+from ambergate.stores.tables import broker_secrets as _secrets
+from ambergate.stores.transactions import reading, writing
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine, Row
@@ -27,18 +28,6 @@ if TYPE_CHECKING:
     from ambergate.stores.sealing import Sealer
 
 MAX_LABEL: Final = 200  # characters
-
-_metadata = MetaData()
-_secrets = Table(
-    "broker_secrets",
-    _metadata,
-    Column("id", String(36), primary_key=True),
-    Column("label", String(MAX_LABEL), nullable=False),
-    Column("policy", String, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
-    Column("size", Integer, nullable=False),
-    Column("created_at", String, nullable=False),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +50,13 @@ class SecretStore:
         sealer: holds the key-encryption key.
 
     Raises:
-        SettingsError: the database is of another version, or made with another key-encryption key.
+        SettingsError: the database was made with another key-encryption key.
         Unavailable: the database does not answer.
     """
 
     def __init__(self, engine: Engine, sealer: Sealer) -> None:
         self._engine = engine
         self._sealer = sealer
-        create_tables(engine, _metadata, component="broker secrets", version=1)
         with reading(engine) as connection:
             row = connection.execute(select(_secrets).limit(1)).first()
         if row is not None:

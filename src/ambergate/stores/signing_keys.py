@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Column, LargeBinary, MetaData, String, Table, insert, select
+from sqlalchemy import insert, select
 
-from ambergate.stores.engine import create_tables, writing
+from ambergate.stores.tables import signing_material as _material
+from ambergate.stores.transactions import writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -15,14 +16,6 @@ if TYPE_CHECKING:
 
     from ambergate.stores.sealing import Sealer
 
-_metadata = MetaData()
-_material = Table(
-    "signing_material",
-    _metadata,
-    Column("name", String(64), primary_key=True),
-    Column("sealed", LargeBinary, nullable=False),
-)
-
 
 class SigningMaterialStore:
     """Named secrets of the service's own making.
@@ -30,16 +23,11 @@ class SigningMaterialStore:
     Args:
         engine: the database.
         sealer: holds the key-encryption key.
-
-    Raises:
-        SettingsError: the database is of another version.
-        Unavailable: the database does not answer.
     """
 
     def __init__(self, engine: Engine, sealer: Sealer) -> None:
         self._engine = engine
         self._sealer = sealer
-        create_tables(engine, _metadata, component="signing material", version=1)
 
     def load_or_create(self, make: Callable[[], Mapping[str, bytes]]) -> dict[str, bytes]:
         """All of it; made by `make` when there is none yet. Two processes that start together get the same.

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
-from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import pytest
+import sqlalchemy
 
 from ambergate.core.errors import SettingsError, TooLarge
 from ambergate.core.release.envelope import MAX_SECRET_SIZE
 from ambergate.core.release.resource_policy import ResourcePolicy
-from ambergate.stores.engine import open_database
+from ambergate.stores.engine import writing
 from ambergate.stores.sealing import Sealer
 from ambergate.stores.secrets import SecretStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from sqlalchemy import Engine
@@ -28,18 +26,6 @@ AT = datetime(2026, 11, 1, tzinfo=UTC)
 STRICT = ResourcePolicy.from_mapping({"mr_enclave": "0a" * 32})
 LOOSE = ResourcePolicy.from_mapping({"mr_enclave": ["0a" * 32, "0b" * 32], "dangerously_allow_debug": True})
 SECRET = b"the launch codes, 32 bytes long."
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "broker.sqlite"
-
-
-@pytest.fixture
-def engine(file: Path) -> Iterator[Engine]:
-    engine = open_database(file)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture
@@ -73,10 +59,11 @@ def test_a_secret_is_kept_under_any_uuid(store: SecretStore, text: str) -> None:
     assert store.reveal(found) == SECRET
 
 
-def test_the_file_does_not_hold_the_secret(store: SecretStore, engine: Engine, file: Path) -> None:
+def test_the_file_does_not_hold_the_secret(sqlite: Engine, tmp_path: Path) -> None:
+    store = SecretStore(sqlite, Sealer(b"k" * 32))
     store.add(uuid4(), SECRET, STRICT, at=AT)
-    engine.dispose()
-    for part in file.parent.iterdir():
+    sqlite.dispose()
+    for part in tmp_path.iterdir():
         assert SECRET not in part.read_bytes()
 
 
@@ -120,16 +107,16 @@ def test_a_policy_can_be_changed_by_the_store(store: SecretStore) -> None:
     assert store.reveal(found) == SECRET
 
 
-def alter(file: Path, statement: str, *values: object) -> None:
-    with closing(sqlite3.connect(file)) as connection, connection:
-        connection.execute(statement, values)
+def alter(engine: Engine, statement: str, value: object) -> None:
+    with writing(engine) as connection:
+        connection.execute(sqlalchemy.text(statement), {"value": value})
 
 
-def test_a_policy_loosened_in_the_database_opens_nothing(store: SecretStore, file: Path) -> None:
+def test_a_policy_loosened_in_the_database_opens_nothing(store: SecretStore, engine: Engine) -> None:
     """Writing to the database is not enough to get a secret released to another enclave."""
     key = uuid4()
     store.add(key, SECRET, STRICT, at=AT)
-    alter(file, "UPDATE broker_secrets SET policy = ?", LOOSE.to_json())
+    alter(engine, "UPDATE broker_secrets SET policy = :value", LOOSE.to_json())
     found = store.find(key)
     assert found is not None
     assert found.policy == LOOSE
@@ -137,10 +124,10 @@ def test_a_policy_loosened_in_the_database_opens_nothing(store: SecretStore, fil
         store.reveal(found)
 
 
-def test_a_secret_moved_to_another_id_does_not_open(store: SecretStore, file: Path) -> None:
+def test_a_secret_moved_to_another_id_does_not_open(store: SecretStore, engine: Engine) -> None:
     key = uuid4()
     store.add(uuid4(), SECRET, STRICT, at=AT)
-    alter(file, "UPDATE broker_secrets SET id = ?", str(key))
+    alter(engine, "UPDATE broker_secrets SET id = :value", str(key))
     found = store.find(key)
     assert found is not None
     with pytest.raises(SettingsError):
@@ -152,11 +139,11 @@ def test_a_secret_moved_to_another_id_does_not_open(store: SecretStore, file: Pa
     [("policy", "{}"), ("policy", "not json"), ("created_at", "yesterday"), ("sealed", b""), ("sealed", b"\1" * 60)],
 )
 def test_a_row_changed_behind_our_back_is_our_error_not_the_callers(
-    store: SecretStore, file: Path, column: str, value: object
+    store: SecretStore, engine: Engine, column: str, value: object
 ) -> None:
     key = uuid4()
     store.add(key, SECRET, STRICT, at=AT)
-    alter(file, f"UPDATE broker_secrets SET {column} = ?", value)
+    alter(engine, f"UPDATE broker_secrets SET {column} = :value", value)
     with pytest.raises(SettingsError):
         found_and_revealed(store, key)
 

@@ -16,19 +16,11 @@ from ambergate.stores.api_keys import KEY_BYTES, MAX_KEY, MAX_LABEL, ApiKeyStore
 from ambergate.stores.engine import open_database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from sqlalchemy import Engine
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(tmp_path / "keys.sqlite")
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture
@@ -71,9 +63,10 @@ def test_keys_come_from_the_randomness_that_was_given(engine: Engine) -> None:
     assert text == next(each for each in drawn if each.isalnum())
 
 
-def test_the_key_itself_is_nowhere_in_the_database(store: ApiKeyStore, engine: Engine, tmp_path: Path) -> None:
+def test_the_key_itself_is_nowhere_in_the_database(sqlite: Engine, tmp_path: Path) -> None:
+    store = ApiKeyStore(sqlite)
     key, text = store.create("findable label", at=AT)
-    engine.dispose()
+    sqlite.dispose()
     kept = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert b"findable label" in kept, "this looks where the data is"
     assert str(key.id).encode() in kept
@@ -81,11 +74,11 @@ def test_the_key_itself_is_nowhere_in_the_database(store: ApiKeyStore, engine: E
         assert form not in kept
 
 
-def test_a_key_survives_a_restart(tmp_path: Path) -> None:
-    first = open_database(tmp_path / "a.sqlite")
+def test_a_key_survives_a_restart(place: Path | str) -> None:
+    first = open_database(place)
     key, text = ApiKeyStore(first).create("x", at=AT)
     first.dispose()
-    second = open_database(tmp_path / "a.sqlite")
+    second = open_database(place)
     assert ApiKeyStore(second).authorise(text) == key
     second.dispose()
 

@@ -5,33 +5,25 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
 from ambergate.core.errors import SettingsError
 from ambergate.pcs.admission import MAX_CRL_NUMBER, goes_back
-from ambergate.stores.collateral import DOCUMENTS, CollateralStore
-from ambergate.stores.engine import open_database, writing
+from ambergate.stores.collateral import CollateralStore
+from ambergate.stores.engine import writing
+from ambergate.stores.tables import DOCUMENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from sqlalchemy import Engine
 
     Marks = dict[str, tuple[int, datetime]]
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(tmp_path / "collateral.sqlite")
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture
@@ -81,18 +73,14 @@ _MARK = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=50)  # each example is a database on a disk that others use too
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])  # own keys
 @given(st.lists(st.fixed_dictionaries(dict.fromkeys(DOCUMENTS, _MARK)), min_size=1, max_size=8))
-def test_the_database_compares_as_the_cache_does(tmp_path_factory: pytest.TempPathFactory, tried: list[Marks]) -> None:
-    engine = open_database(tmp_path_factory.mktemp("order") / "x.sqlite")
-    try:
-        store, accepted = CollateralStore(engine), None
-        for each in tried:
-            refused = accepted is not None and goes_back(each, accepted)
-            assert store.save("a", "{}", at=AT, marks=each) == (accepted if refused else None)
-            accepted = accepted if refused else each
-    finally:
-        engine.dispose()
+def test_the_database_compares_as_the_cache_does(engine: Engine, tried: list[Marks]) -> None:
+    store, accepted, key = CollateralStore(engine), None, str(uuid4())
+    for each in tried:
+        refused = accepted is not None and goes_back(each, accepted)
+        assert store.save(key, "{}", at=AT, marks=each) == (accepted if refused else None)
+        accepted = accepted if refused else each
 
 
 def test_of_many_writers_the_newest_stays(engine: Engine) -> None:

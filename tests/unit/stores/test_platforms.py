@@ -9,20 +9,18 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import event, inspect, text, update
 
 from ambergate.core.errors import SettingsError
 from ambergate.core.measurements import Fmspc, PceId
 from ambergate.core.verify.forecast import PlatformKind
 from ambergate.core.verify.tcb import PlatformTcb
 from ambergate.stores import platforms
-from ambergate.stores.engine import open_database, writing
+from ambergate.stores.engine import writing
 from ambergate.stores.platforms import WRITTEN_EVERY, PlatformStore, SeenKind
+from ambergate.stores.tables import platforms_seen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from sqlalchemy import Engine
 
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -35,13 +33,6 @@ SGX = PlatformKind(
     anchor=bytes(range(32)),
 )
 TDX = replace(SGX, tee="TDX", tcb=replace(SGX.tcb, tee_tcb_svn=bytes(16), tee_tcb_svn2=bytes([1] * 16)))
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(tmp_path / "seen.sqlite")
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture
@@ -147,14 +138,13 @@ def test_a_database_that_does_not_take_it_is_logged_and_no_more(
 def test_rows_that_were_not_written_here(store: PlatformStore, engine: Engine) -> None:
     store.saw(SGX, at=AT)
     with writing(engine) as connection:
-        connection.execute(text("UPDATE platforms_seen SET fmspc = x'00'"))
+        connection.execute(update(platforms_seen).values(fmspc=b"\0"))
     with pytest.raises(SettingsError, match="not what was written"):
         store.all()
 
 
 def test_no_column_holds_what_names_a_machine(store: PlatformStore, engine: Engine) -> None:
     del store
-    with writing(engine) as connection:
-        columns = {row.name for row in connection.execute(text("PRAGMA table_info(platforms_seen)"))}
+    columns = {column["name"] for column in inspect(engine).get_columns("platforms_seen")}
     tcb = {"components", "pce_svn", "qe_isv_svn", "tee_tcb_svn", "tee_tcb_svn2"}
     assert columns == {"id", "anchor", "tee", "fmspc", "ca", "pce_id", "first_seen", "last_seen"} | tcb

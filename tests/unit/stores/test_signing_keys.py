@@ -14,7 +14,6 @@ from ambergate.stores.sealing import Sealer
 from ambergate.stores.signing_keys import SigningMaterialStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from sqlalchemy import Engine
@@ -25,13 +24,6 @@ MATERIAL = {
     "nonce.key": bytes(range(32)),
 }
 ROWS = table("signing_material", column("name", String), column("sealed", LargeBinary))
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(tmp_path / "keys.sqlite")
-    yield engine
-    engine.dispose()
 
 
 def opened(engine: Engine, kek: bytes = b"k" * 32) -> dict[str, bytes]:
@@ -46,16 +38,16 @@ def never() -> dict[str, bytes]:
     raise AssertionError
 
 
-def test_material_is_made_at_the_first_start_alone(tmp_path: Path) -> None:
+def test_material_is_made_at_the_first_start_alone(place: Path | str) -> None:
     for start in (made, opened, opened):
-        engine = open_database(tmp_path / "a.sqlite")
+        engine = open_database(place)
         assert start(engine) == MATERIAL
         engine.dispose()
 
 
-def test_nothing_of_it_is_readable_at_rest(engine: Engine, tmp_path: Path) -> None:
-    made(engine)
-    engine.dispose()
+def test_nothing_of_it_is_readable_at_rest(sqlite: Engine, tmp_path: Path) -> None:
+    made(sqlite)
+    sqlite.dispose()
     kept = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert b"root.key" in kept, "this looks where the data is"
     for value in MATERIAL.values():
@@ -96,12 +88,12 @@ def test_a_maker_that_fails_leaves_nothing_behind(engine: Engine) -> None:
     assert made(engine) == MATERIAL
 
 
-def test_two_that_start_together_get_the_same(tmp_path: Path) -> None:
+def test_two_that_start_together_get_the_same(place: Path | str) -> None:
     both_ready = threading.Barrier(4)
     got: list[dict[str, bytes]] = []
 
     def start(number: int) -> None:
-        engine = open_database(tmp_path / "a.sqlite")
+        engine = open_database(place)
         store = SigningMaterialStore(engine, Sealer(b"k" * 32))
         both_ready.wait(10)
         got.append(store.load_or_create(lambda: {"key": bytes([number])}))

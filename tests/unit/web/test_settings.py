@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ambergate.core.errors import SettingsError
-from ambergate.services.web.settings import MAX_FILE, Listen, load_toml, public_url
+from ambergate.services.web.settings import MAX_FILE, Listen, database_place, load_toml, public_url
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +45,12 @@ def test_a_missing_or_binary_file_does_not(tmp_path: Path) -> None:
     (tmp_path / "b.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(SettingsError, match="expected shape"):
         load_toml(tmp_path / "b.toml", Listen)
+
+
+def test_a_database_is_a_file_beside_the_configuration_or_a_url(tmp_path: Path) -> None:
+    assert database_place("a.sqlite", tmp_path) == tmp_path / "a.sqlite"
+    assert str(database_place("/var/lib/a.sqlite", tmp_path)) == "/var/lib/a.sqlite"
+    assert database_place("postgresql://amber@/amber", tmp_path) == "postgresql://amber@/amber"
 
 
 def test_a_public_url_loses_its_trailing_slash() -> None:

@@ -60,7 +60,7 @@ class State:
 
 
 @contextlib.contextmanager
-def open_api_keys(database: Path) -> Iterator[ApiKeyStore]:
+def open_api_keys(database: Path | str) -> Iterator[ApiKeyStore]:
     """The API keys in this database, for the command line.
 
     Raises:

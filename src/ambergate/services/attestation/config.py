@@ -9,7 +9,7 @@
     key = "tls/key.pem"
 
     [store]
-    database = "attestation.sqlite"
+    database = "attestation.sqlite"         # or "postgresql://amber@db.example/amber?passfile=/etc/amber/pgpass"
     key_encryption_key = "attestation.kek"  # made at first start, mode 0600
 
     [[anchors]]                             # whose evidence is taken; Intel's alone when no [[anchors]] is there
@@ -51,7 +51,7 @@ from ambergate.core.errors import MalformedCollateral, MalformedPolicy, Settings
 from ambergate.core.token.claims import SIMULATED_SUFFIX
 from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.services.web.server import TlsFiles
-from ambergate.services.web.settings import Listen, load_toml, public_url
+from ambergate.services.web.settings import Listen, database_place, load_toml, public_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +63,7 @@ MAX_PEM: Final = 64 * 1024  # bytes
 
 
 class StoreTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[store]`: where state is kept, and the file of the key that encrypts its secrets."""
+    """`[store]`: the file or PostgreSQL URL where state is kept, and the file of the key that encrypts its secrets."""
 
     database: str
     key_encryption_key: str
@@ -127,7 +127,7 @@ class Config:
     host: str
     port: int
     tls: TlsFiles
-    database: Path
+    database: Path | str
     key_encryption_key: Path
     anchors: tuple[Anchor, ...]
     token_lifetime: timedelta
@@ -151,7 +151,7 @@ def load(path: Path) -> Config:
         host=file.listen.host,
         port=file.listen.port,
         tls=TlsFiles(certificate=folder / file.listen.certificate, key=folder / file.listen.key),
-        database=folder / file.store.database,
+        database=database_place(file.store.database, folder),
         key_encryption_key=folder / file.store.key_encryption_key,
         anchors=_anchors(file.anchors, folder),
         token_lifetime=_seconds("tokens.lifetime_seconds", file.tokens.lifetime_seconds, MAX_LIFETIME),

@@ -7,7 +7,7 @@
     key = "tls/key.pem"
 
     [store]
-    database = "broker.sqlite"
+    database = "broker.sqlite"          # or "postgresql://amber@db.example/broker?passfile=/etc/amber/pgpass"
     key_encryption_key = "broker.kek"   # made at first start, mode 0600
 
     [[issuers]]
@@ -31,7 +31,7 @@ from ambergate.core.errors import SettingsError
 from ambergate.services.keybroker.fetch import KeySetFile, KeySetUrl
 from ambergate.services.keybroker.trust import IssuerKeys, TrustedIssuer, TrustedIssuers
 from ambergate.services.web.server import TlsFiles
-from ambergate.services.web.settings import Listen, load_toml
+from ambergate.services.web.settings import Listen, database_place, load_toml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class StoreTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[store]`: where keys are kept, and the file of the key that encrypts them."""
+    """`[store]`: the file or PostgreSQL URL where keys are kept, and the file of the key that encrypts them."""
 
     database: str
     key_encryption_key: str
@@ -68,7 +68,7 @@ class Config:
     host: str
     port: int
     tls: TlsFiles
-    database: Path
+    database: Path | str
     key_encryption_key: Path
     trust: TrustedIssuers
 
@@ -87,7 +87,7 @@ def load(path: Path) -> Config:
         host=file.listen.host,
         port=file.listen.port,
         tls=TlsFiles(certificate=folder / file.listen.certificate, key=folder / file.listen.key),
-        database=folder / file.store.database,
+        database=database_place(file.store.database, folder),
         key_encryption_key=folder / file.store.key_encryption_key,
         trust=_trust(file.issuers, folder),
     )

@@ -49,6 +49,11 @@ def load_toml(path: Path, kind: type[T]) -> T:
         raise SettingsError("the configuration is not of the expected shape", seen=f"{path}: {exc}") from exc
 
 
+def database_place(text: str, folder: Path) -> Path | str:
+    """Where `[store] database` is: a file beside the configuration, or a URL, which whoever opens it looks at."""
+    return text if "://" in text else folder / text
+
+
 def public_url(text: str, *, field: str) -> str:
     """A base URL as others will compare it: https, a host, no query, no trailing slash.
 

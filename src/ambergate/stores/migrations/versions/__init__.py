@@ -1,0 +1,1 @@
+"""The steps. Each is final once it is released: a mistake is mended by the next."""

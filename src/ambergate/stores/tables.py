@@ -1,0 +1,82 @@
+"""Every table of both services: the one schema, on SQLite and on PostgreSQL.
+
+A change here needs a migration (CONTRIBUTING.md, "Changing the schema"); tests hold the two to be the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, Text
+
+if TYPE_CHECKING:
+    from sqlalchemy.types import TypeEngine
+
+# The documents of a bundle, and the digits of a number that is kept as text: of one width, so that every engine
+# compares them as numbers. A CRL number has at most 20 octets (RFC 5280, 5.2.3).
+DOCUMENTS: Final = ("tcb_info", "qe_identity", "pck_crl", "root_ca_crl")
+DIGITS: Final = 40
+
+
+def ascii_text(length: int | None = None) -> TypeEngine[str]:
+    """Text that compares by its octets on every engine, whatever the database's locale."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
+METADATA: Final = MetaData()
+
+api_keys: Final = Table(
+    "api_keys",
+    METADATA,
+    Column("id", String(36), primary_key=True),
+    Column("label", String(200), nullable=False),
+    Column("digest", LargeBinary(32), nullable=False, unique=True),
+    Column("created_at", ascii_text(), nullable=False),
+    Column("revoked_at", ascii_text(), nullable=True),
+)
+
+signing_material: Final = Table(
+    "signing_material",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+collateral: Final = Table(
+    "collateral",
+    METADATA,
+    Column("key", String(200), primary_key=True),
+    Column("bundle", Text, nullable=False),
+    Column("accepted_at", String(32), nullable=False),
+    *(Column(f"{name}_number", ascii_text(DIGITS), nullable=False) for name in DOCUMENTS),
+    *(Column(f"{name}_issued", ascii_text(20), nullable=False) for name in DOCUMENTS),
+)
+
+platforms_seen: Final = Table(
+    "platforms_seen",
+    METADATA,
+    Column("id", LargeBinary(32), primary_key=True),
+    Column("anchor", LargeBinary(32), nullable=False),
+    Column("tee", String(3), nullable=False),
+    Column("fmspc", LargeBinary(6), nullable=False),
+    Column("ca", String(9), nullable=False),
+    Column("pce_id", LargeBinary(2), nullable=False),
+    Column("components", LargeBinary(16), nullable=False),
+    Column("pce_svn", Integer, nullable=False),
+    Column("qe_isv_svn", Integer, nullable=False),
+    Column("tee_tcb_svn", LargeBinary(16), nullable=True),
+    Column("tee_tcb_svn2", LargeBinary(16), nullable=True),
+    Column("first_seen", ascii_text(27), nullable=False),
+    Column("last_seen", ascii_text(27), nullable=False, index=True),
+)
+
+broker_secrets: Final = Table(
+    "broker_secrets",
+    METADATA,
+    Column("id", String(36), primary_key=True),
+    Column("label", String(200), nullable=False),
+    Column("policy", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("created_at", ascii_text(), nullable=False),
+)

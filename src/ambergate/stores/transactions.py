@@ -1,0 +1,78 @@
+"""Transactions that mean the same on both engines: readers see one state, and writers come one after the other.
+
+SQLite has one writer at a time: write transactions begin IMMEDIATE there, so that two of them wait for each other
+instead of failing half-way. On PostgreSQL each write transaction first takes one advisory lock of the database,
+which has the same effect among all nodes (ADR 0034). What a writer read is therefore still so when it commits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from ambergate.core.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection, Engine
+
+POSTGRES: Final = "postgresql"
+# Any number that no other program takes in this database: the first eight letters of the name.
+WRITERS_LOCK: Final = int.from_bytes(b"ambergat", "big")
+_WRITING: Final = "ambergate_writing"
+
+
+@contextlib.contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A consistent view.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
+    with translated(), engine.connect() as connection:
+        if engine.dialect.name == POSTGRES:
+            connection = connection.execution_options(  # noqa: PLW2901  the same connection, told how to begin
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+        yield connection
+
+
+@contextlib.contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction: committed at the end, rolled back on any error. `IntegrityError` is the caller's.
+
+    Raises:
+        Unavailable: the database does not answer, or another writer held it for longer than the engine waits.
+    """
+    with (
+        translated(),
+        engine.connect().execution_options(**{_WRITING: True}) as connection,
+        connection.begin(),
+    ):
+        yield connection
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """What the database says, in our words."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except SQLAlchemyError as exc:
+        raise Unavailable("the database does not answer", seen=type(exc).__name__) from exc
+
+
+def begin_sqlite(connection: Connection) -> None:
+    """Begin a transaction on SQLite; a listener of the engine."""
+    mode = "IMMEDIATE" if connection.get_execution_options().get(_WRITING) else "DEFERRED"
+    connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+def begin_postgres(connection: Connection) -> None:
+    """Wait for other writers on PostgreSQL; a listener of the engine. The driver begins the transaction itself."""
+    if connection.get_execution_options().get(_WRITING):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITERS_LOCK})")
