@@ -29,9 +29,11 @@ NO_NAMESPACE: Final = "no-namespace"  # code of the error when the kernel refuse
 _CLONE_NEWNS: Final = 0x00020000
 _CLONE_NEWUSER: Final = 0x10000000
 # <sys/mount.h>
+_MS_RDONLY: Final = 0x1
 _MS_NOSUID: Final = 0x2
 _MS_NODEV: Final = 0x4
 _MS_NOEXEC: Final = 0x8
+_MS_REMOUNT: Final = 0x20
 _MS_BIND: Final = 0x1000
 _MS_REC: Final = 0x4000
 _MS_PRIVATE: Final = 0x40000
@@ -91,10 +93,11 @@ def fuse_mounter(device: Path, *, others: bool) -> tuple[int, Callable[[str], No
 
 
 def bind_mounter(directory: Path) -> Callable[[str], None]:
-    """What mounts a directory that is there already."""
+    """What mounts a directory that is there already, to be read only: its maker goes on to write."""
 
     def mount(target: str) -> None:
         _mount(str(directory), target, None, _MS_BIND)
+        seal(target)
 
     return mount
 
@@ -106,6 +109,16 @@ def tmpfs_mounter() -> Callable[[str], None]:
         _mount("amber", target, "tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, f"mode=700,size={_TMPFS_SIZE}")
 
     return mount
+
+
+def seal(target: str) -> None:
+    """Nobody writes below this mount of ours any more, not even root (EROFS): a setting written there would do nothing.
+
+    Raises:
+        Unavailable: (`no-namespace`) the kernel refuses.
+    """
+    flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC  # in a user namespace the kernel takes none of these away again
+    _mount("none", target, None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | flags)
 
 
 def mount_amber(mount: Callable[[str], None], staging: Path) -> None:
