@@ -41,6 +41,8 @@ def test_there_is_nothing_else() -> None:
 
 def test_modules_have_the_names_they_promise() -> None:
     for name in _modules():
+        if name == "ambergate.stores.migrations.env":  # Alembic's, for itself: it runs where Alembic runs it
+            continue
         module = importlib.import_module(name)
         promised = getattr(module, "__all__", [])
         assert len(set(promised)) == len(promised), name

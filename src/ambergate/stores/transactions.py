@@ -2,7 +2,7 @@
 
 SQLite has one writer at a time: write transactions begin IMMEDIATE there, so that two of them wait for each other
 instead of failing half-way. On PostgreSQL each write transaction first takes one advisory lock of the database,
-which has the same effect among all nodes (ADR 0034). What a writer read is therefore still so when it commits.
+which has the same effect among all nodes (ADR 0023). What a writer read is therefore still so when it commits.
 """
 
 from __future__ import annotations
