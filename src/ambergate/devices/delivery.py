@@ -82,6 +82,7 @@ def run(job: Job, way: str) -> int:
         Unavailable: the chosen way does not work here.
         AmberError: a token or a secret that the job or the way needs could not be had.
     """
+    job.secret_to.check(job.program)
     if way == "auto":
         return _by_first(job)
     if way == "fuse":
@@ -250,11 +251,11 @@ def _by_shim(job: Job) -> int:
         raise Unavailable("there is no shim here", code="no-shim", seen=reason, hint="--delivery directory needs none")
     handed = _handed(job, {})
     handed.write_keys()
-    environ = {**_kept(job), **handed.environ()}
+    environ, program = {**_kept(job), **handed.environ()}, handed.command(job.program)
     place = _given_place()
     if place is not None:  # an enclave: its first process becomes the program
-        shim_launch.become_with_shim(job.tree, job.program, environment=environ, directory=place, warm=job.warm)
-    return shim_launch.run_with_shim(job.tree, job.program, environment=environ, warm=job.warm)
+        shim_launch.become_with_shim(job.tree, program, environment=environ, directory=place, warm=job.warm)
+    return shim_launch.run_with_shim(job.tree, program, environment=environ, warm=job.warm)
 
 
 def _why_no_shim(job: Job) -> str | None:
@@ -269,18 +270,20 @@ def _why_no_shim(job: Job) -> str | None:
 
 
 def _by_prefetch(job: Job) -> NoReturn:
-    place = _given_place()
-    if place is None:
+    given = _given_place()
+    if given is None:
         staging = directory.staging()
         try:
             namespace.enter(user_namespace=job.user_namespace)
             namespace.mount_amber(namespace.tmpfs_mounter(), staging)
         finally:
             staging.rmdir()
-        place = Path(DIRECTORY)
+    place = given or Path(DIRECTORY)
     handed = _handed(job, directory.fill(job.tree, place))
+    if given is None:
+        namespace.seal(DIRECTORY)
     handed.write_keys()
-    launch.become(job.program, {**_environment(job, str(place)), **handed.environ()})
+    launch.become(handed.command(job.program), {**_environment(job, str(place)), **handed.environ()})
 
 
 def _given_place() -> Path | None:

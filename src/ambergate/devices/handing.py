@@ -1,4 +1,4 @@
-"""A secret handed to a program by other ways than `/dev/amber/secret`: a variable, a file, a key of Gramine's.
+"""A secret handed to a program by other ways than `/dev/amber/secret`: variable, argument, file, key of Gramine's.
 
 What is handed is the secret byte for byte. Each way refuses what it cannot carry whole, before the program starts.
 """
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 GRAMINE_KEYS: Final = Path("/dev/attestation/keys")  # Gramine documentation, "Attestation and Secret Provisioning"
 GRAMINE_KEY_SIZE: Final = 16  # bytes; the key of an encrypted mount, AES-128
 MAX_DESTINATIONS: Final = 16  # our limit
-FORMS: Final = "env:NAME, file:PATH or gramine-key:NAME"
+FORMS: Final = "env:NAME, file:PATH, gramine-key:NAME or dangerously-arg:TEXT"
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_ARGUMENT: Final = re.compile(r"[^\0]{2,128}", re.DOTALL)  # one character would be found by accident
 _KEY: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_RULES: Final = {"env": _VARIABLE, "file": re.compile(r"[^\0]+"), "gramine-key": _KEY, "dangerously-arg": _ARGUMENT}
 _OWNER_ONLY: Final = 0o600
 
 
@@ -35,15 +37,25 @@ class Handed:
         secret: the bytes.
         variables: names in its environment, and in nobody else's.
         keys: paths of keys of Gramine's: these belong to the process that writes them, and to its children.
+        arguments: texts in the program's arguments in whose place the secret goes.
     """
 
     secret: bytes = b""
     variables: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
 
     def environ(self) -> dict[str, str]:
         """The variables."""
         return dict.fromkeys(self.variables, os.fsdecode(self.secret))
+
+    def command(self, program: Sequence[str]) -> list[str]:
+        """The program's name and arguments. Each place is filled once: the secret itself is not looked into."""
+        if not self.arguments:
+            return list(program)
+        places = re.compile("|".join(re.escape(text) for text in sorted(self.arguments, key=len, reverse=True)))
+        secret = os.fsdecode(self.secret)
+        return [program[0], *(places.sub(lambda _: secret, word) for word in program[1:])]
 
     def write_keys(self) -> None:
         """Write the keys.
@@ -62,10 +74,11 @@ class Destinations:
     variables: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
     keys: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, texts: Sequence[str], *, keys_directory: Path = GRAMINE_KEYS) -> Destinations:
-        """Destinations as a user writes them: `env:NAME`, `file:PATH`, `gramine-key:NAME`.
+        """Destinations as a user writes them: `env:NAME`, `file:PATH`, `gramine-key:NAME`, `dangerously-arg:TEXT`.
 
         Raises:
             SettingsError: one of them is none.
@@ -74,17 +87,33 @@ class Destinations:
             raise SettingsError("the secret goes to too many places", seen=len(texts), wanted=f"<= {MAX_DESTINATIONS}")
         parts = [(text, *text.partition(":")[::2]) for text in texts]
         for text, kind, name in parts:
-            rule = {"env": _VARIABLE, "gramine-key": _KEY, "file": re.compile(r"[^\0]+")}.get(kind)
+            rule = _RULES.get(kind)
             if rule is None or not rule.fullmatch(name):
                 raise SettingsError("this is no place for a secret", code="settings-secret-to", seen=text, wanted=FORMS)
         return cls(
             variables=tuple(name for _, kind, name in parts if kind == "env"),
             files=tuple(Path(name).absolute() for _, kind, name in parts if kind == "file"),
             keys=tuple(str(keys_directory / name) for _, kind, name in parts if kind == "gramine-key"),
+            arguments=tuple(name for _, kind, name in parts if kind == "dangerously-arg"),
         )
 
     def __bool__(self) -> bool:
-        return bool(self.variables or self.files or self.keys)
+        return bool(self.variables or self.files or self.keys or self.arguments)
+
+    def check(self, program: Sequence[str]) -> None:
+        """Look, before anything is fetched, whether each place is there in the program's arguments.
+
+        Raises:
+            SettingsError: one is not.
+        """
+        for text in self.arguments:
+            if not any(text in word for word in program[1:]):
+                raise SettingsError(
+                    "no argument of the program has a place for the secret",
+                    code="settings-secret-to",
+                    seen=f"{len(program) - 1} arguments",
+                    wanted=f"{text!r} in one of them",
+                )
 
     def hand(self, secret: bytes) -> Handed:
         """Write the files; the rest is for the program's process.
@@ -100,15 +129,15 @@ class Destinations:
                 wanted=f"{GRAMINE_KEY_SIZE} bytes",
                 hint="create the secret at the key broker from 16 raw bytes",
             )
-        if self.variables and b"\0" in secret:
+        if (self.variables or self.arguments) and b"\0" in secret:
             raise SettingsError(
-                "the secret does not fit into a variable",
+                "the secret does not fit into a variable or an argument",
                 code="settings-secret-to",
                 seen="a zero byte in it",
                 hint="use --secret-to file:PATH, or /dev/amber/secret",
             )
         _write_files(self.files, secret)
-        return Handed(secret, self.variables, self.keys)
+        return Handed(secret, self.variables, self.keys, self.arguments)
 
 
 def _write_files(paths: Iterable[Path], secret: bytes) -> None:

@@ -229,7 +229,7 @@ def _become(
             handed = _unpacked(told)
             handed.write_keys()
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            become(program, {**environ, **handed.environ()})
+            become(handed.command(program), {**environ, **handed.environ()})
     except NotStarted as error:
         _report(channel, {"message": error.message, "errno": error.number})
     except AmberError as error:
@@ -243,13 +243,14 @@ def _become(
 
 
 def _packed(handed: Handed) -> bytes:
-    parts = {"variables": handed.variables, "keys": handed.keys, "secret": base64.b64encode(handed.secret).decode()}
-    return json.dumps(parts).encode()
+    names = {"variables": handed.variables, "keys": handed.keys, "arguments": handed.arguments}
+    return json.dumps({**names, "secret": base64.b64encode(handed.secret).decode()}).encode()
 
 
 def _unpacked(told: bytes) -> Handed:
     parts = json.loads(told)
-    return Handed(base64.b64decode(parts["secret"]), tuple(parts["variables"]), tuple(parts["keys"]))
+    names = (tuple(parts[kind]) for kind in ("variables", "keys", "arguments"))
+    return Handed(base64.b64decode(parts["secret"]), *names)
 
 
 def _parts(report: Mapping[str, object]) -> dict[str, str]:

@@ -101,6 +101,14 @@ def test_a_secret_in_a_variable_is_the_programs_alone(client: Client, way: str, 
     assert (done.returncode, done.stderr, done.stdout) == (0, b"", TEXT)
 
 
+def test_a_secret_in_an_argument_takes_its_place_only(client: Client, way: str, secrets: dict[str, str]) -> None:
+    environ: dict[str, Any] = {"AMBER_KBS_KEYID": secrets["text"]}
+    arguments = ("/bin/sh", "-c", 'printf "%s|" "$@"', "sh", "--key=@@", "@@@@", "@")
+    done = client.call(*flags(way, "--secret-to", "dangerously-arg:@@"), *arguments, **environ)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == b"--key=" + TEXT + b"|" + TEXT * 2 + b"|@|"
+
+
 def test_a_secret_in_a_file_is_its_owners(client: Client, way: str) -> None:
     (client.folder / "s").write_bytes(b"old")
     (client.folder / "s").chmod(0o644)
@@ -123,12 +131,16 @@ def test_a_key_of_gramines_is_sixteen_bytes_in_its_file(client: Client, way: str
     ("place", "key", "words"),
     [
         ("env:S", "zero", b"does not fit into a variable"),
+        ("dangerously-arg:started", "zero", b"does not fit into a variable or an argument"),
+        ("dangerously-arg:@@", "text", b"no argument of the program has a place"),
+        ("dangerously-arg:t", "text", b"no place for a secret"),
+        ("arg:started", "text", b"no place for a secret"),
         ("gramine-key:k", "text", b"16 bytes"),
         ("gramine-key:none", "key", b"key_name of an encrypted mount"),
         ("gramine-key:../k", "key", b"no place for a secret"),
         ("env:A-B", "text", b"no place for a secret"),
         ("file:none/there", "text", b"cannot be written"),
-        ("elsewhere", "text", b"env:NAME, file:PATH or gramine-key:NAME"),
+        ("elsewhere", "text", b"env:NAME, file:PATH, gramine-key:NAME or dangerously-arg:TEXT"),
     ],
 )
 def test_a_place_that_cannot_take_the_secret_stops_the_start(
