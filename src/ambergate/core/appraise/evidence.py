@@ -17,6 +17,22 @@ if TYPE_CHECKING:
 # Bits of TD ATTRIBUTES (Intel TDX module ABI specification, "ATTRIBUTES").
 _TD_ATTRIBUTES: Final = {"debug": 0, "septve_disable": 28, "protection_keys": 30, "key_locker": 31, "perfmon": 63}
 
+# What there can be of claims, and of which type: what a policy may read.
+CLAIMS: Final[dict[str, type]] = {
+    "attester_type": str,
+    "attester_tcb_status": str,
+    "attester_tcb_date": str,
+    "attester_advisory_ids": list,
+    **dict.fromkeys(("sgx_mrenclave", "sgx_mrsigner", "sgx_report_data"), str),
+    **dict.fromkeys(("sgx_isvprodid", "sgx_isvsvn", "tdx_seamsvn"), int),
+    **dict.fromkeys(("sgx_is_debuggable", "tdx_is_debuggable"), bool),
+    **dict.fromkeys(("sgx_collateral", "tdx_collateral"), dict),
+    **dict.fromkeys(("tdx_tee_tcb_svn", "tdx_mrseam", "tdx_mrsignerseam", "tdx_seam_attributes"), str),
+    **dict.fromkeys(("tdx_td_attributes", "tdx_xfam", "tdx_mrtd", "tdx_mrconfigid", "tdx_mrowner"), str),
+    **dict.fromkeys(("tdx_mrownerconfig", "tdx_rtmr0", "tdx_rtmr1", "tdx_rtmr2", "tdx_rtmr3", "tdx_report_data"), str),
+    **{f"tdx_td_attributes_{name}": bool for name in _TD_ATTRIBUTES},
+}
+
 
 def evidence_claims(verified: VerifiedQuote) -> dict[str, object]:
     """The claims about the evidence: JSON-ready, the attester's name, status and report, and digests of the collateral.

@@ -1,0 +1,198 @@
+"""Worker processes, kept ready: each answers one request at a time, within a deadline, or is killed.
+
+What a worker says is read as from a stranger: a policy that breaks the interpreter may write anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import select
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ambergate.rego.frames import MAX_ANSWER, MAX_REQUEST
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+START_SECONDS: Final = 30.0  # for a worker to load the interpreter; no policy runs yet
+MAX_REQUESTS: Final = 2_000  # of one worker, after which a new one takes its place: what leaks, leaks so much at most
+MAX_WORKERS: Final = 64
+
+
+class WorkerFailed(Exception):
+    """No answer. `blame`: whether the request itself may be the reason, so that asking again would not help."""
+
+    def __init__(self, message: str, *, blame: bool) -> None:
+        super().__init__(message)
+        self.message = message
+        self.blame = blame
+
+
+class Limits(NamedTuple):
+    """What one request may cost."""
+
+    seconds: float = 2.0  # by the clock on the wall, of one evaluation
+    cpu_seconds: int = 1  # the kernel kills between this and two more
+    memory_mib: int = 256  # above what the interpreter takes when it is loaded
+
+
+class Worker:
+    """One process. Not for several threads at once."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._requests = 0
+        self._ready = False
+        self._process = subprocess.Popen(  # noqa: S603  our own module, no shell
+            [sys.executable, "-I", "-B", "-m", "ambergate.rego.worker", str(limits.memory_mib)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={},
+            cwd="/",
+            bufsize=0,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._to, self._from = self._process.stdin.fileno(), self._process.stdout.fileno()
+        os.set_blocking(self._to, False)
+        os.set_blocking(self._from, False)
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    @property
+    def spent(self) -> bool:
+        """It has served long enough."""
+        return self._requests >= MAX_REQUESTS
+
+    def ask(self, request: bytes) -> dict[str, object]:
+        """The answer to one request.
+
+        Raises:
+            WorkerFailed: none came; the worker is of no more use.
+        """
+        if not self._ready:
+            if "ready" not in self._receive(time.monotonic() + START_SECONDS, "start", blame=False):
+                raise WorkerFailed("the worker did not start", blame=False)
+            self._ready = True
+        self._requests += 1
+        until = time.monotonic() + self._limits.seconds
+        self._send(request, until)
+        return self._receive(until, "come to an end", blame=True)
+
+    def kill(self) -> None:
+        """End it, now."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def _send(self, body: bytes, until: float) -> None:
+        left = memoryview(len(body).to_bytes(4, "big") + body)
+        while left:
+            try:
+                left = left[os.write(self._to, left) :]
+            except BlockingIOError:
+                self._await(self._to, select.POLLOUT, until, "take the request", blame=True)
+            except OSError as exc:
+                raise WorkerFailed("the worker had died", blame=False) from exc
+
+    def _receive(self, until: float, deed: str, *, blame: bool) -> dict[str, object]:
+        head = self._exactly(4, until, deed, blame=blame)
+        size = int.from_bytes(head, "big")
+        if size > MAX_ANSWER:
+            raise WorkerFailed("the worker's answer is too long", blame=True)
+        return _read_answer(self._exactly(size, until, deed, blame=blame))
+
+    def _exactly(self, size: int, until: float, deed: str, *, blame: bool) -> bytes:
+        found = bytearray()
+        while len(found) < size:
+            try:
+                piece = os.read(self._from, size - len(found))
+            except BlockingIOError:
+                self._await(self._from, select.POLLIN, until, deed, blame=blame)
+                continue
+            if not piece:
+                hint = f"it was ended: no more than {self._limits.memory_mib} MiB, {self._limits.cpu_seconds} s of CPU"
+                raise WorkerFailed(hint if blame else "the worker did not start", blame=blame)
+            found += piece
+        return bytes(found)
+
+    def _await(self, descriptor: int, event: int, until: float, deed: str, *, blame: bool) -> None:
+        poll = select.poll()
+        poll.register(descriptor, event)
+        if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
+            raise WorkerFailed(f"it did not {deed} within {self._limits.seconds} s", blame=blame)
+
+
+class Pool:
+    """Some workers, each for whoever comes next. Safe to share between threads.
+
+    A request waits for a worker no longer than it would be let run; a worker that failed is replaced at once.
+    """
+
+    def __init__(self, workers: int, limits: Limits) -> None:
+        if not 1 <= workers <= MAX_WORKERS:
+            msg = f"between 1 and {MAX_WORKERS} workers"
+            raise ValueError(msg)
+        self._limits = limits
+        self._closed = False
+        self._free: queue.LifoQueue[Worker] = queue.LifoQueue()
+        self._count = workers
+        for _ in range(workers):
+            self._free.put(Worker(limits))
+
+    def ask(self, request: Mapping[str, object]) -> dict[str, object]:
+        """The answer of one worker: `value`, `error` or `failed`.
+
+        Raises:
+            WorkerFailed: no worker was free, or it gave none.
+        """
+        body = json.dumps({**request, "cpu": self._limits.cpu_seconds}, allow_nan=False).encode()
+        if len(body) > MAX_REQUEST:
+            raise WorkerFailed("policy and claims are too long", blame=True)
+        try:
+            worker = self._free.get(timeout=self._limits.seconds)
+        except queue.Empty:
+            raise WorkerFailed("all workers are busy", blame=False) from None
+        good = False
+        try:
+            answer = worker.ask(body)
+            good = not worker.spent
+        finally:
+            self._give_back(worker, good=good)
+        return answer
+
+    def close(self) -> None:
+        """End all workers; those that are at work, when they are done."""
+        self._closed = True
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._free.get_nowait().kill()
+
+    def _give_back(self, worker: Worker, *, good: bool) -> None:
+        if not good or self._closed:
+            worker.kill()
+        if not self._closed:
+            self._free.put(worker if good else Worker(self._limits))
+
+
+def _read_answer(body: bytes) -> dict[str, object]:
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError) as exc:
+        raise WorkerFailed("the worker's answer makes no sense", blame=True) from exc
+    if not isinstance(answer, dict) or len(answer) != 1 or not answer.keys() <= {"ready", "value", "error", "failed"}:
+        raise WorkerFailed("the worker's answer makes no sense", blame=True)
+    return answer
