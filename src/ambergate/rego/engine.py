@@ -39,9 +39,11 @@ if TYPE_CHECKING:
 
 MAX_CACHED: Final = 10_000  # outcomes; each takes below 2 KiB, but for what a policy exports (8 KiB at most)
 MAX_PROGRAMS: Final = 256  # policies that were read; each takes below 4 MiB, most below 100 KiB
+CHECK_SHARE: Final = 0.5  # of the deadline: what just makes it when it is checked would not when it is needed
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # The interpreter's words for what it cannot read: (error N:p.rego|OFFSET|LENGTH (errormsg N:TEXT)
 _ERROR: Final = re.compile(r"\(error \d+:p\.rego\|(\d{1,8})\|\d+\s+\(errormsg \d+:([^\n()]{1,200})")
+MAX_TOLD: Final = 16  # mismatches of one outcome that name an expression
 _SAMPLE: Final = {str: "0" * 64, int: 1, bool: False, list: ["INTEL-SA-00001"], dict: {}}
 
 
@@ -109,7 +111,7 @@ class RegoEngine:
         for claims in ({}, {**kinds, "attester_type": "SGX"}, {**kinds, "attester_type": "TDX"}):
             module = reading.module.at(0)
             try:
-                answer = self._ask(module, reading.program, claims)
+                answer = self._ask(module, reading.program, claims, share=CHECK_SHARE)
             except WorkerFailed as exc:
                 if not exc.blame:
                     raise Unavailable("the policy could not be tried", seen=exc.message) from exc
@@ -170,11 +172,14 @@ class RegoEngine:
         except WorkerFailed:
             return []  # the refusal stands without them
         value = answer.get("value")
-        return failing(reading.program, probes, value, claims) if isinstance(value, dict) else []
+        return failing(reading.program, probes, value, claims)[:MAX_TOLD] if isinstance(value, dict) else []
 
-    def _ask(self, module: str, program: Program, claims: Mapping[str, object]) -> dict[str, object]:
+    def _ask(
+        self, module: str, program: Program, claims: Mapping[str, object], *, share: float = 1.0
+    ) -> dict[str, object]:
+        request = {"module": module, "input": _input(program, claims), "query": f"data.{PACKAGE}"}
         try:
-            return self._pool.ask({"module": module, "input": _input(program, claims), "query": f"data.{PACKAGE}"})
+            return self._pool.ask(request, share=share)
         except (TypeError, ValueError, RecursionError) as exc:
             raise WorkerFailed("the claims are no JSON", blame=True) from exc
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from ambergate.core.appraise.named import text_bytes
 from ambergate.core.errors import MalformedPolicy
 
-MAX_TOKENS: Final = 8_000  # of 20,480 bytes; ours, so that the interpreter's work is bounded before it starts
+MAX_TOKENS: Final = 4_000  # ours: the interpreter takes more than a second to read some policies of twice as many
 MAX_DEPTH: Final = 24  # levels of brackets; the interpreter descends into them by recursion
 MAX_DIGITS: Final = 40  # of one number
 

@@ -74,8 +74,8 @@ class Worker:
         """It has served long enough."""
         return self._requests >= MAX_REQUESTS
 
-    def ask(self, request: bytes) -> dict[str, object]:
-        """The answer to one request.
+    def ask(self, request: bytes, seconds: float) -> dict[str, object]:
+        """The answer to one request, within so many seconds.
 
         Raises:
             WorkerFailed: none came; the worker is of no more use.
@@ -85,7 +85,7 @@ class Worker:
                 raise WorkerFailed("the worker did not start", blame=False)
             self._ready = True
         self._requests += 1
-        until = time.monotonic() + self._limits.seconds
+        until = time.monotonic() + seconds
         self._send(request, until)
         return self._receive(until, "come to an end", blame=True)
 
@@ -133,7 +133,7 @@ class Worker:
         poll = select.poll()
         poll.register(descriptor, event)
         if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
-            raise WorkerFailed(f"it did not {deed} within {self._limits.seconds} s", blame=blame)
+            raise WorkerFailed(f"it did not {deed} in time", blame=blame)
 
 
 class Pool:
@@ -153,8 +153,8 @@ class Pool:
         for _ in range(workers):
             self._free.put(Worker(limits))
 
-    def ask(self, request: Mapping[str, object]) -> dict[str, object]:
-        """The answer of one worker: `value`, `error` or `failed`.
+    def ask(self, request: Mapping[str, object], *, share: float = 1.0) -> dict[str, object]:
+        """The answer of one worker: `value`, `error` or `failed`, within this share of the deadline.
 
         Raises:
             WorkerFailed: no worker was free, or it gave none.
@@ -168,7 +168,7 @@ class Pool:
             raise WorkerFailed("all workers are busy", blame=False) from None
         good = False
         try:
-            answer = worker.ask(body)
+            answer = worker.ask(body, self._limits.seconds * share)
             good = not worker.spent
         finally:
             self._give_back(worker, good=good)

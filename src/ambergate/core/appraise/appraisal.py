@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ambergate.core.appraise.facts import Facts
 from ambergate.core.appraise.grace import collateral_grace, holds_until
 from ambergate.core.appraise.rules import RULES
 from ambergate.core.errors import NotWelcome
@@ -49,7 +50,8 @@ def appraise(verified: VerifiedQuote, policy: AppraisalPolicy, *, at: datetime |
     if when.tzinfo is None:
         msg = "`at` must say its time zone"
         raise ValueError(msg)
-    found = [rule(verified, policy) for rule in RULES]
+    facts = Facts.of(verified)
+    found = [rule(facts, policy) for rule in RULES]
     mismatches = [each for each in (*found, collateral_grace(verified, policy, when)) if each is not None]
     if mismatches:
         rules = ", ".join(each["rule"] for each in mismatches)

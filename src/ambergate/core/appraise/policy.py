@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from ambergate.core.appraise.grace import MAX_GRACE, NONE
 from ambergate.core.collateral.tcb_info import TcbStatus
@@ -13,7 +13,11 @@ from ambergate.core.errors import MalformedPolicy
 from ambergate.core.measurements import MrEnclave, MrSigner
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
+
+    from ambergate.core.octets import Octets
+
+M = TypeVar("M", bound="Octets")
 
 # What the default policy accepts: platforms that Intel calls up to date, or that need nothing but settings or hardened
 # software. Everything that has a known hole that only an update closes is refused.
@@ -66,12 +70,7 @@ class AppraisalPolicy:
         Raises:
             MalformedPolicy: an unknown member (the nearest known one is named), another type, or an empty list.
         """
-        known = {_MEMBERS.get(field.name, field.name) for field in fields(cls)}
-        for name in table:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]}?" if near else None
-                raise MalformedPolicy("the policy has an unknown member", seen=name, wanted=sorted(known), hint=hint)
+        refuse_unknown(table, {_MEMBERS.get(field.name, field.name) for field in fields(cls)})
         members: dict[str, Any] = {name: _READERS[name](name, value) for name, value in table.items()}
         return cls(**{_FIELDS.get(name, name): value for name, value in members.items()})
 
@@ -79,6 +78,19 @@ class AppraisalPolicy:
 # Fields that another name stands for in files, which says the unit.
 _MEMBERS: Final = {"collateral_grace": "collateral_grace_hours"}
 _FIELDS: Final = {member: field for field, member in _MEMBERS.items()}
+
+
+def refuse_unknown(table: Mapping[str, object], known: Collection[str]) -> None:
+    """Returns if the table has no member but known ones.
+
+    Raises:
+        MalformedPolicy: naming the unknown member, and the known one that is nearest.
+    """
+    for name in table:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else None
+            raise MalformedPolicy("the policy has an unknown member", seen=name, wanted=sorted(known), hint=hint)
 
 
 def _list(name: str, value: object) -> list[object]:
@@ -98,29 +110,46 @@ def _statuses(name: str, value: object) -> frozenset[TcbStatus]:
     return statuses
 
 
-def _measurements(kind: type[MrEnclave | MrSigner], name: str, value: object) -> frozenset[MrEnclave | MrSigner]:
+def measurements(kind: type[M], name: str, value: object) -> frozenset[M]:
+    """A list of measurements in hex, at least one.
+
+    Raises:
+        MalformedPolicy: anything else.
+    """
     try:
         # Text only: a number of 64 digits would pass for one as well.
         return frozenset(kind.from_hex(item if isinstance(item, str) else "") for item in _list(name, value))
     except ValueError as exc:
-        raise MalformedPolicy(f"{name} has no measurement", seen=str(exc), wanted="64 hex digits") from exc
+        raise MalformedPolicy(
+            f"{name} has no measurement", seen=str(exc), wanted=f"{2 * kind.WIDTH} hex digits"
+        ) from exc
 
 
-def _number(name: str, value: object, limit: int) -> int:
+def number(name: str, value: object, limit: int) -> int:
+    """A whole number from 0 to `limit`.
+
+    Raises:
+        MalformedPolicy: anything else.
+    """
     if type(value) is not int or not 0 <= value <= limit:
         raise MalformedPolicy(f"{name} is no number in range", seen=repr(value)[:64], wanted=f"0 to {limit}")
     return value
 
 
 def _uint16(name: str, value: object) -> int:
-    return _number(name, value, 0xFFFF)
+    return number(name, value, 0xFFFF)
 
 
 def _hours(name: str, value: object) -> timedelta:
-    return timedelta(hours=_number(name, value, MAX_GRACE // timedelta(hours=1)))
+    return timedelta(hours=number(name, value, MAX_GRACE // timedelta(hours=1)))
 
 
-def _boolean(name: str, value: object) -> bool:
+def boolean(name: str, value: object) -> bool:
+    """True or false, in so many words.
+
+    Raises:
+        MalformedPolicy: anything else.
+    """
     if not isinstance(value, bool):
         raise MalformedPolicy(f"{name} is not true or false", seen=repr(value)[:64])
     return value
@@ -128,13 +157,13 @@ def _boolean(name: str, value: object) -> bool:
 
 _READERS: Final = {
     "tcb_statuses": _statuses,
-    "dangerously_allow_debug": _boolean,
-    "dangerously_allow_sept_ve": _boolean,
-    "dangerously_allow_service_td": _boolean,
-    "mr_enclave": lambda name, value: _measurements(MrEnclave, name, value),
-    "mr_signer": lambda name, value: _measurements(MrSigner, name, value),
+    "dangerously_allow_debug": boolean,
+    "dangerously_allow_sept_ve": boolean,
+    "dangerously_allow_service_td": boolean,
+    "mr_enclave": lambda name, value: measurements(MrEnclave, name, value),
+    "mr_signer": lambda name, value: measurements(MrSigner, name, value),
     "isv_prod_id": lambda name, value: frozenset(_uint16(name, item) for item in _list(name, value)),
     "minimum_isv_svn": _uint16,
-    "minimum_tcb_evaluation_data_number": lambda name, value: _number(name, value, 0xFFFFFFFF),
+    "minimum_tcb_evaluation_data_number": lambda name, value: number(name, value, 0xFFFFFFFF),
     "collateral_grace_hours": _hours,
 }
