@@ -6,10 +6,14 @@ import json
 from dataclasses import replace
 
 import pytest
+from tests.unit.appraise.told import SGX, TDX
+from tests.unit.simulator.stream import stream
 from tests.unit.token.judged import ENCLAVE, REPORT_DATA, Laboratory, issuance
 
-from ambergate.core.appraise.evidence import evidence_claims
+from ambergate.core.appraise.evidence import CLAIMS, evidence_claims
 from ambergate.core.collateral.tcb_info import TcbStatus
+from ambergate.core.quote.layout import TeeType
+from ambergate.core.quote.td_report import read_td_report
 from ambergate.core.token.profiles import v1_claims
 
 
@@ -47,3 +51,16 @@ def test_advisories_are_told_when_there_are_any(laboratory: Laboratory) -> None:
     for ids in ((), ("INTEL-SA-00001",)):
         claims = evidence_claims(replace(verified, tcb=verified.tcb._replace(advisory_ids=ids)))
         assert claims.get("attester_advisory_ids") == (list(ids) or None)
+
+
+def test_what_a_policy_may_read_is_what_there_is(laboratory: Laboratory) -> None:
+    """Name for name and type for type: of an enclave, of a TD, and no more."""
+    verified = laboratory.appraisal().verified
+    header = replace(verified.quote.header, version=4, tee=TeeType.TDX)
+    body = read_td_report(stream("a TD")(584))
+    td = replace(verified, quote=replace(verified.quote, header=header, body=body))
+    noted = replace(verified, tcb=verified.tcb._replace(advisory_ids=("INTEL-SA-00001",)))
+    there_are = evidence_claims(td) | evidence_claims(noted)
+    assert {name: type(value) for name, value in there_are.items()} == CLAIMS
+    assert evidence_claims(td).keys() == TDX.keys(), "tests judge claims of this form"
+    assert evidence_claims(verified).keys() == SGX.keys()
