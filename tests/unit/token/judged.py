@@ -10,21 +10,26 @@ from uuid import UUID
 from tests.unit.simulator.stream import stream
 
 from ambergate.core.appraise.appraisal import Appraisal, appraise
+from ambergate.core.appraise.named import Policy, PolicyKind, PolicyLanguage, PolicyOutcome
 from ambergate.core.appraise.policy import AppraisalPolicy
 from ambergate.core.collateral.tcb_info import TcbStatus
 from ambergate.core.measurements import MrEnclave, MrSigner
+from ambergate.core.quote.codec import parse_quote
+from ambergate.core.quote.layout import TeeType
 from ambergate.core.token.profiles import Issuance
 from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.core.verify.memo import Verifier
 from ambergate.services.attestation.pki import TokenPki, make_material
 from ambergate.simulator.cpu import EnclaveIdentity
 from ambergate.simulator.platform import SimulatedPlatform
+from ambergate.simulator.td import TdIdentity
 
 WHEN: Final = datetime(2026, 3, 1, 12, 30, 15, 250_000, tzinfo=UTC)
 BASE_URL: Final = "https://attest.example:8443"
 ENCLAVE: Final = EnclaveIdentity(
     mr_enclave=MrEnclave(bytes(range(32))), mr_signer=MrSigner(bytes(range(32, 64))), isv_prod_id=513, isv_svn=65535
 )
+TD: Final = TdIdentity.of_image([b"a virtual machine"])
 REPORT_DATA: Final = bytes(range(64, 128))
 ALL: Final = AppraisalPolicy(tcb_statuses=frozenset(TcbStatus) - {TcbStatus.REVOKED}, dangerously_allow_debug=True)
 
@@ -40,10 +45,22 @@ class Laboratory:
         return cls(SimulatedPlatform.create(at=WHEN, random=stream("token laboratory")))
 
     def appraisal(
-        self, *, status: TcbStatus = TcbStatus.UP_TO_DATE, debug: bool = False, policy: AppraisalPolicy = ALL
+        self,
+        *,
+        status: TcbStatus = TcbStatus.UP_TO_DATE,
+        debug: bool = False,
+        policy: AppraisalPolicy = ALL,
+        enclave: EnclaveIdentity = ENCLAVE,
     ) -> Appraisal:
-        quote = self.platform.quote(replace(ENCLAVE, debug=debug), REPORT_DATA)
-        collateral = self.platform.collateral(at=WHEN, status=status)
+        return self._judged(self.platform.quote(replace(enclave, debug=debug), REPORT_DATA), status, policy)
+
+    def td_appraisal(self, *, status: TcbStatus = TcbStatus.UP_TO_DATE, debug: bool = False) -> Appraisal:
+        return self._judged(self.platform.td_quote(replace(TD, debug=debug), REPORT_DATA), status, ALL)
+
+    def _judged(self, quote: bytes, status: TcbStatus, policy: AppraisalPolicy) -> Appraisal:
+        sgx = parse_quote(quote).tee is TeeType.SGX
+        made = self.platform.collateral if sgx else self.platform.td_collateral
+        collateral = made(at=WHEN, status=status)
         anchor = TrustAnchor.from_pem(self.platform.root_pem)
         return appraise(Verifier(anchor=anchor).verify(quote, collateral, at=WHEN), policy)
 
@@ -60,6 +77,19 @@ def issuance(**changes: object) -> Issuance:
         simulated=True,
     )
     return replace(usual, **changes)  # type: ignore[arg-type]
+
+
+def outcome(number: int, *, matched: bool, **exports: object) -> PolicyOutcome:
+    """What an engine said of the policy of this number."""
+    policy = Policy(
+        id=UUID(int=number),
+        version=number,
+        name=f"policy-{number}",
+        kind=PolicyKind.APPRAISAL,
+        language=PolicyLanguage.REGO,
+        text=f"the text of {number}",
+    )
+    return PolicyOutcome(policy=policy, matched=matched, exports=exports)
 
 
 def service_keys() -> TokenPki:

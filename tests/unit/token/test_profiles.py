@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from base64 import b64encode
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,11 @@ def test_the_enclaves_claims_are_the_quotes_bytes(appraisal: Appraisal, raw: byt
     assert claims["sgx_is_debuggable"] is False
     assert claims["dbgstat"] == "disabled"
     assert type(claims["sgx_isvprodid"]) is type(claims["sgx_isvsvn"]) is int
+
+
+def test_a_configuration_is_told_where_there_is_one(laboratory: Laboratory) -> None:
+    claims = v1_claims(laboratory.appraisal(enclave=replace(ENCLAVE, config_id=bytes(range(64)))), issuance())
+    assert claims["sgx_config_id"] == bytes(range(64)).hex()
 
 
 def test_a_debug_enclave_is_called_one(laboratory: Laboratory) -> None:

@@ -37,7 +37,7 @@ OFFSETS = {
     "tdx_rtmr3": (472, 48),
     "tdx_report_data": (520, 64),
 }
-FLAGS = {"debug": 0, "septve_disable": 28, "protection_keys": 30, "key_locker": 31, "perfmon": 63}
+FLAGS = {"debug": 0, "septve_disable": 28, "migratable": 29, "protection_keys": 30, "key_locker": 31, "perfmon": 63}
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +77,13 @@ def test_each_attribute_is_its_bit(verified: VerifiedQuote, name: str) -> None:
     claims = claims_of(verified, replace(report(), td_attributes=attributes))
     assert {flag: claims[f"tdx_td_attributes_{flag}"] for flag in FLAGS} == {flag: flag == name for flag in FLAGS}
     assert claims["tdx_is_debuggable"] is (name == "debug")
+    assert claims["tdx_is_migratable"] is (name == "migratable")
     assert claims["dbgstat"] == ("enabled" if name == "debug" else "disabled")
 
 
 def test_a_td_has_no_claims_of_an_enclave(verified: VerifiedQuote) -> None:
     claims = claims_of(verified, report())
     assert not [name for name in claims if name.startswith("sgx_")]
-    expected = {*OFFSETS, "tdx_seamsvn", "tdx_is_debuggable", "tdx_collateral"}
+    assert claims["tdx_pcesvn"] == verified.platform.pce_svn
+    expected = {*OFFSETS, "tdx_seamsvn", "tdx_is_debuggable", "tdx_is_migratable", "tdx_pcesvn", "tdx_collateral"}
     assert {name for name in claims if name.startswith("tdx_")} == expected | {f"tdx_td_attributes_{f}" for f in FLAGS}

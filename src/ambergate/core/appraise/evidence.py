@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from ambergate.core.verify.verdict import VerifiedQuote
 
 # Bits of TD ATTRIBUTES (Intel TDX module ABI specification, "ATTRIBUTES").
-_TD_ATTRIBUTES: Final = {"debug": 0, "septve_disable": 28, "protection_keys": 30, "key_locker": 31, "perfmon": 63}
+_TD_ATTRIBUTES: Final = {
+    "debug": 0,
+    "septve_disable": 28,
+    "migratable": 29,
+    "protection_keys": 30,
+    "key_locker": 31,
+    "perfmon": 63,
+}
 
 # What there can be of claims, and of which type: what a policy may read.
 CLAIMS: Final[dict[str, type]] = {
@@ -45,7 +52,7 @@ def evidence_claims(verified: VerifiedQuote) -> dict[str, object]:
         "attester_type": verified.tee.name,
         "attester_tcb_status": verified.tcb_status.value,
         "attester_tcb_date": verified.tcb_date.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        **(_sgx_claims(report) if isinstance(report, EnclaveReport) else _tdx_claims(report)),
+        **(_sgx_claims(report) if isinstance(report, EnclaveReport) else _tdx_claims(report, verified)),
         **_collateral_claims(verified),
     }
     if verified.advisory_ids:
@@ -61,10 +68,12 @@ def _sgx_claims(report: EnclaveReport) -> dict[str, object]:
         "sgx_isvsvn": report.isv_svn,
         "sgx_report_data": report.report_data.hex(),
         "sgx_is_debuggable": report.debug,
+        # Without key separation and sharing the field is zero, and no claim tells it (wire protocol, 4.3).
+        **({"sgx_config_id": report.config_id.hex()} if any(report.config_id) else {}),
     }
 
 
-def _tdx_claims(report: TdReport) -> dict[str, object]:
+def _tdx_claims(report: TdReport, verified: VerifiedQuote) -> dict[str, object]:
     attributes = int.from_bytes(report.td_attributes.value, "little")
     flags = {name: bool(attributes >> bit & 1) for name, bit in _TD_ATTRIBUTES.items()}
     return {
@@ -84,6 +93,8 @@ def _tdx_claims(report: TdReport) -> dict[str, object]:
         "tdx_seamsvn": int.from_bytes(report.tee_tcb_svn.value[:2], "little"),
         **{f"tdx_td_attributes_{name}": value for name, value in flags.items()},
         "tdx_is_debuggable": report.debug,
+        "tdx_is_migratable": flags["migratable"],
+        "tdx_pcesvn": verified.platform.pce_svn,
     }
 
 

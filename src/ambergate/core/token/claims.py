@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ambergate.core.errors import TokenRejected
+from ambergate.core.token.forms import flat_claims
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 T = TypeVar("T")
 
-_DEBUG_FLAGS: Final = ("sgx_is_debuggable", "tdx_is_debuggable", "tdx_td_attributes_debug")
+_DEBUG_FLAGS: Final = ("sgx_is_debuggable", "tdx_is_debuggable", "tdx_td_attributes_debug", "tee_is_debuggable")
 SIMULATED: Final = "tee_simulated"
 # Behind the base URL, in the issuer's name of tokens about software platforms.
 SIMULATED_SUFFIX: Final = "/simulated"
@@ -27,7 +28,8 @@ class AttestationClaims:
     """What the issuer attests of an enclave, at `issued_at`, good until `expires_at`.
 
     `debug` is True unless the token says in every place it speaks of it that the enclave is not debuggable.
-    `simulated` says that no hardware stood behind the evidence.
+    `simulated` says that no hardware stood behind the evidence. `raw` has the claims as they were signed, in the
+    names and nesting of the token's own profile.
     """
 
     issuer: str
@@ -48,12 +50,13 @@ class AttestationClaims:
     raw: Mapping[str, object]
 
 
-def read_claims(members: Mapping[str, object]) -> AttestationClaims:
-    """A token's members, typed; nothing is converted or guessed.
+def read_claims(signed: Mapping[str, object]) -> AttestationClaims:
+    """A token's members, typed; nothing is converted or guessed. Profiles v1, v2, amber-2022 and slim are read alike.
 
     Raises:
-        TokenRejected: a claim is missing or of another type.
+        TokenRejected: a claim is missing, of another type, or there twice.
     """
+    members = flat_claims(signed)
     return AttestationClaims(
         issuer=_required(members, "iss", str),
         issued_at=instant(members, "iat"),
@@ -70,7 +73,7 @@ def read_claims(members: Mapping[str, object]) -> AttestationClaims:
         held_data=_octets(members, "attester_held_data"),
         runtime_data=_mapping(members, "attester_runtime_data"),
         nonce=_mapping(members, "verifier_nonce"),
-        raw=members,
+        raw=signed,
     )
 
 
