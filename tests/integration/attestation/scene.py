@@ -101,10 +101,10 @@ class Service:
             body["runtime_data"] = b64(data)
         return body
 
-    def attest(self, body: object, **headers: str) -> httpx.Response:
+    def attest(self, body: object, *, path: str = "/appraisal/v1/attest", **headers: str) -> httpx.Response:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         usual = {"content-type": "application/json", "accept": "application/json"}
-        return self.client.post("/appraisal/v1/attest", content=content, headers={**usual, **headers})
+        return self.client.post(path, content=content, headers={**usual, **headers})
 
     def keys(self, path: str = "/certs") -> KeySet:
         return KeySet.from_json(self.client.get(path).text)

@@ -161,7 +161,16 @@ def test_a_nonce_that_is_none(service: Service) -> None:
         )
 
 
-PROTECTED = [("GET", "/appraisal/v1/nonce"), ("POST", "/appraisal/v1/attest"), ("GET", "/appraisal/v1/version")]
+PROTECTED = [
+    ("GET", "/appraisal/v1/nonce"),
+    ("GET", "/appraisal/v2/nonce"),
+    ("POST", "/appraisal/v1/attest"),
+    ("POST", "/appraisal/v1/appraise"),
+    ("POST", "/appraisal/v1/attest/azure/tdxvm"),
+    ("POST", "/appraisal/v2/attest"),
+    ("POST", "/appraisal/v2/attest/azure"),
+    ("GET", "/appraisal/v1/version"),
+]
 
 
 @pytest.mark.parametrize(("method", "path"), PROTECTED)
@@ -192,7 +201,9 @@ def test_a_body_at_the_limit(service: Service) -> None:
         "/",
         "/appraisal",
         "/appraisal/v1/attest/",
-        "/appraisal/v1/appraise",
+        "/appraisal/v3/attest",
+        "/appraisal/v2/version",
+        "/attest/OpenEnclave",
         "/appraisal/v1/nonce/x",
         "/certs/",
         "/crl/x.der",
@@ -207,6 +218,9 @@ def test_unknown_routes(service: Service, path: str) -> None:
     [
         ("POST", "/appraisal/v1/nonce"),
         ("GET", "/appraisal/v1/attest"),
+        ("GET", "/appraisal/v1/appraise"),
+        ("PUT", "/appraisal/v2/attest"),
+        ("GET", "/attest/SgxEnclave"),
         ("PUT", "/appraisal/v1/attest"),
         ("DELETE", "/certs"),
     ],

@@ -16,11 +16,11 @@ from ambergate.core.collateral.tcb_info import TcbStatus
 from ambergate.core.errors import NotGenuine, NotWelcome
 from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.pcs.offline import DirectoryCollateral
+from ambergate.services.attestation.evidence import Evidence
 from ambergate.services.attestation.nonces import Nonces
 from ambergate.services.attestation.pki import TokenPki, make_material
 from ambergate.services.attestation.ports import ANYBODY
 from ambergate.services.attestation.usecase import Attestation, Issuer, Trust
-from ambergate.services.attestation.wire import Evidence
 from ambergate.simulator.faults import SPECIMEN
 from ambergate.stores.engine import open_database
 from ambergate.stores.platforms import PlatformStore

@@ -15,6 +15,7 @@ from tests.unit.simulator.stream import stream
 from ambergate.core.appraise.policy import AppraisalPolicy
 from ambergate.core.collateral.tcb_info import TcbStatus
 from ambergate.core.errors import SettingsError
+from ambergate.core.token.names import Profile
 from ambergate.core.verify.anchors import INTEL_ROOT_KEY
 from ambergate.services.attestation.config import INTEL, Config, load
 from ambergate.services.web.selfsigned import make_server_certificate
@@ -204,6 +205,28 @@ def test_times_are_bounded(folder: Path, name: str, limit: int) -> None:
         assert timedelta(seconds=good) in (config.token_lifetime, config.nonce_lifetime)
     for bad in (0, -1, limit + 1, "1.5", '"60"', "true"):
         refusal(folder, f"{GOOD}[tokens]\n{name} = {bad}\n")
+
+
+def test_tokens_are_the_operators_own_unless_it_says_otherwise(folder: Path) -> None:
+    config = loaded(folder, GOOD)
+    assert (config.issuer, config.insecure_simulated_issuer, config.profile) == (None, None, Profile.V1)
+    named = 'issuer = "Intel Trust Authority"\ninsecure_simulated_issuer = "x"\nprofile = "slim"\n'
+    config = loaded(folder, f"{GOOD}[tokens]\n{named}")
+    assert (config.issuer, config.insecure_simulated_issuer) == ("Intel Trust Authority", "x")
+    assert config.profile is Profile.SLIM
+
+
+@pytest.mark.parametrize("name", ["issuer", "insecure_simulated_issuer"])
+def test_no_name_of_an_issuer(folder: Path, name: str) -> None:
+    """What ends as the name of simulated tokens does would be read as one, or would hide that it is one."""
+    for bad in ('""', '"https://x.example/simulated"', '"a\\nb"', f'"{"x" * 201}"', "1"):
+        refusal(folder, f"{GOOD}[tokens]\n{name} = {bad}\n")
+    refusal(folder, f'{GOOD}[tokens]\nsimulated_issuer = "x"\n')
+
+
+@pytest.mark.parametrize("bad", ["azure", "V1", "", "v3"])
+def test_no_profile(folder: Path, bad: str) -> None:
+    refusal(folder, f'{GOOD}[tokens]\nprofile = "{bad}"\n')
 
 
 def test_anybody_may_ask_only_if_said_in_these_words(folder: Path) -> None:

@@ -14,17 +14,20 @@ from hypothesis import strategies as st
 
 from ambergate.core.errors import Malformed
 from ambergate.core.quote.layout import MAX_QUOTE
+from ambergate.core.token.names import Profile
+from ambergate.services.attestation.evidence import Evidence, Rule
 from ambergate.services.attestation.nonces import Nonce
 from ambergate.services.attestation.wire import (
     MAX_POLICY_IDS,
     MAX_RUNTIME_DATA,
     AttestRequest,
-    Evidence,
+    Endpoint,
     decode_base64,
     read_request,
 )
 from ambergate.services.web.bodies import decode
 
+V1 = Endpoint(Rule.REPORT, Profile.V1)
 QUOTE = b"\x03\x00\xfb\xff\xbe"  # its base64 has `+` and `/`, and needs padding
 NONCE = {"val": "dmFs", "iat": "aWF0", "signature": "c2ln"}
 POLICY = "7c9d1f4e-8a5b-4a7e-9a37-0d3f1f1a9b11"
@@ -32,7 +35,7 @@ POLICY = "7c9d1f4e-8a5b-4a7e-9a37-0d3f1f1a9b11"
 
 def read(**members: object) -> Evidence:
     body = {"quote": b64encode(QUOTE).decode(), **members}
-    return read_request(decode(json.dumps(body).encode(), AttestRequest))
+    return read_request(decode(json.dumps(body).encode(), AttestRequest), V1)
 
 
 def refusal(**members: object) -> Malformed:
@@ -140,7 +143,7 @@ def test_other_shapes_and_unknown_members(name: str, value: object) -> None:
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"null", b'{"quote":"QQ=="', b'{"quote":"\\ud800"}', b"\xff"])
 def test_what_is_no_request(body: bytes) -> None:
     with pytest.raises(Malformed):
-        read_request(decode(body, AttestRequest))
+        read_request(decode(body, AttestRequest), V1)
 
 
 DIALECTS = [
@@ -194,4 +197,4 @@ ANY: Any = st.recursive(
 @given(members=st.dictionaries(st.sampled_from(["quote", *OPTIONAL]), ANY, max_size=5))
 def test_whatever_the_members_only_malformed_leaves(members: dict[str, object]) -> None:
     with contextlib.suppress(Malformed):
-        read_request(decode(json.dumps(members).encode(), AttestRequest))
+        read_request(decode(json.dumps(members).encode(), AttestRequest), V1)

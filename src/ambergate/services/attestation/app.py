@@ -9,19 +9,13 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ambergate.services.attestation.azure import azure_route
 from ambergate.services.attestation.callers import Callers
 from ambergate.services.attestation.health import collateral_health
 from ambergate.services.attestation.nonces import KEY_BYTES, Nonces
 from ambergate.services.attestation.pki import TokenPki, make_material
-from ambergate.services.attestation.routes import (
-    Authoriser,
-    attest_route,
-    certs_routes,
-    crl_routes,
-    nonce_route,
-    profile_route,
-    version_route,
-)
+from ambergate.services.attestation.published import published_routes
+from ambergate.services.attestation.routes import Authoriser, attest_routes, nonce_routes, version_route
 from ambergate.services.attestation.usecase import Attestation, Issuer
 from ambergate.services.web.application import build
 from ambergate.services.web.health import health_route
@@ -115,30 +109,32 @@ def create_app(
         token_bytes: randomness for nonces.
     """
     nonces = Nonces(state.nonce_key, lifetime=config.nonce_lifetime, token_bytes=token_bytes)
+    issuer = Issuer(
+        base_url=config.base_url,
+        # One id for all nodes that sign with these keys; it names the verifier, and hides nothing.
+        instance_id=uuid.UUID(bytes=hashlib.sha256(state.pki.rsa.chain[0]).digest()[:16], version=4),
+        token_lifetime=config.token_lifetime,
+        new_id=uuid.uuid4,
+        name=config.issuer,
+        simulated_name=config.insecure_simulated_issuer,
+    )
     attestation = Attestation(
         roots=roots,
         policy=config.policy,
         nonces=nonces,
         keys=state.pki,
-        issuer=Issuer(
-            base_url=config.base_url,
-            # One id for all nodes that sign with these keys; it names the verifier, and hides nothing.
-            instance_id=uuid.UUID(bytes=hashlib.sha256(state.pki.rsa.chain[0]).digest()[:16], version=4),
-            token_lifetime=config.token_lifetime,
-            new_id=uuid.uuid4,
-        ),
+        issuer=issuer,
         seen=state.platforms,
     )
     callers = Callers(state.api_keys)
     authorise = Authoriser(callers, anonymous=config.insecure_allow_anonymous)
     return build(
         [
-            nonce_route(nonces, authorise, now),
-            attest_route(attestation, authorise, now),
+            *nonce_routes(nonces, authorise, now),
+            *attest_routes(attestation, authorise, now, v1_profile=config.profile),
+            azure_route(attestation, authorise, now),
             version_route(authorise),
-            *certs_routes(state.pki),
-            profile_route(),
-            *crl_routes(state.pki, now),
+            *published_routes(state.pki, issuer, now),
             health_route({"database": callers.check}, lambda: collateral_health(roots)),
         ]
     )

@@ -28,6 +28,12 @@
     [tokens]
     lifetime_seconds = 300                  # the default
     nonce_seconds = 120                     # the default
+    profile = "v1"                          # the default: form of the tokens of /appraisal/v1/attest where neither
+                                            # request nor API key says; or "v2", "amber-2022", "slim"
+    issuer = "Intel Trust Authority"        # not set by default. For clients that insist on this name: tokens about
+                                            # hardware then claim to be of somebody else, and only the key tells
+    insecure_simulated_issuer = "..."       # not set by default. The same for tokens about software platforms: who
+                                            # does not look at `tee_simulated` believes them
     insecure_allow_anonymous = false        # the default: an API key is needed
 
     [policy]                                # what genuine evidence is welcome; see core/appraise/policy.py
@@ -49,6 +55,7 @@ import msgspec
 from ambergate.core.appraise.policy import AppraisalPolicy
 from ambergate.core.errors import MalformedCollateral, MalformedPolicy, SettingsError
 from ambergate.core.token.claims import SIMULATED_SUFFIX
+from ambergate.core.token.names import OFFERED, Profile
 from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.services.web.server import TlsFiles
 from ambergate.services.web.settings import Listen, database_place, load_toml, public_url
@@ -59,6 +66,7 @@ if TYPE_CHECKING:
 
 MAX_LIFETIME: Final = 24 * 3600  # seconds; a token is a statement about now
 MAX_NONCE: Final = 3600  # seconds
+MAX_ISSUER: Final = 200  # characters
 MAX_PEM: Final = 64 * 1024  # bytes
 
 
@@ -86,6 +94,9 @@ class TokensTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     lifetime_seconds: int = 300
     nonce_seconds: int = 120
+    profile: str = Profile.V1
+    issuer: str | None = None
+    insecure_simulated_issuer: str | None = None
     insecure_allow_anonymous: bool = False
 
 
@@ -132,6 +143,9 @@ class Config:
     anchors: tuple[Anchor, ...]
     token_lifetime: timedelta
     nonce_lifetime: timedelta
+    profile: Profile
+    issuer: str | None
+    insecure_simulated_issuer: str | None
     insecure_allow_anonymous: bool
     policy: AppraisalPolicy
 
@@ -156,6 +170,9 @@ def load(path: Path) -> Config:
         anchors=_anchors(file.anchors, folder),
         token_lifetime=_seconds("tokens.lifetime_seconds", file.tokens.lifetime_seconds, MAX_LIFETIME),
         nonce_lifetime=_seconds("tokens.nonce_seconds", file.tokens.nonce_seconds, MAX_NONCE),
+        profile=_profile(file.tokens.profile),
+        issuer=_name("tokens.issuer", file.tokens.issuer),
+        insecure_simulated_issuer=_name("tokens.insecure_simulated_issuer", file.tokens.insecure_simulated_issuer),
         insecure_allow_anonymous=file.tokens.insecure_allow_anonymous,
         policy=_policy(file.policy),
     )
@@ -230,6 +247,21 @@ def _issuer(text: str) -> str:
     if url.endswith(SIMULATED_SUFFIX):
         raise SettingsError("base_url ends as the issuer of simulated tokens does", seen=url, hint="name it otherwise")
     return url
+
+
+def _name(field: str, text: str | None) -> str | None:
+    """An issuer that is not the base URL. What ends as the name of simulated tokens does would be read as one."""
+    if text is None:
+        return None
+    if not 1 <= len(text) <= MAX_ISSUER or not text.isprintable() or text.endswith(SIMULATED_SUFFIX):
+        raise SettingsError(f"{field} is no name of an issuer", seen=text[:MAX_ISSUER], wanted="1 to 200 printable")
+    return text
+
+
+def _profile(text: str) -> Profile:
+    if text not in OFFERED:
+        raise SettingsError("tokens.profile is unknown", seen=text, wanted=" or ".join(OFFERED))
+    return Profile(text)
 
 
 def _pem(path: Path) -> TrustAnchor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -20,13 +19,15 @@ from ambergate.core.errors import (
     SettingsError,
 )
 from ambergate.core.quote.codec import parse_quote
-from ambergate.core.quote.layout import PCK_CERT_CHAIN, TeeType
+from ambergate.core.quote.layout import PCK_CERT_CHAIN
 from ambergate.core.token.claims import SIMULATED_SUFFIX
 from ambergate.core.token.issue import Issuance, issue_token
+from ambergate.core.token.names import Profile
 from ambergate.core.verify.forecast import PlatformKind
 from ambergate.core.verify.memo import Verifier
 from ambergate.core.verify.recent import Recent
 from ambergate.core.verify.steps import BY_ID
+from ambergate.services.attestation.binding import check_binding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,12 +40,11 @@ if TYPE_CHECKING:
     from ambergate.core.quote.layout import Quote
     from ambergate.core.verify.anchors import TrustAnchor
     from ambergate.core.verify.verdict import VerifiedQuote
+    from ambergate.services.attestation.evidence import Evidence
     from ambergate.services.attestation.nonces import Nonces
     from ambergate.services.attestation.ports import Caller, CollateralSource, SeenPlatforms, SigningKeys
-    from ambergate.services.attestation.wire import Evidence
 
 DEFAULT_ALGORITHM: Final = "PS384"  # where neither request nor key names one: wire protocol, 1.4
-BINDING_STEP: Final = "10.2.report_data"
 MAX_CHAINS: Final = 100_000  # whose needs are remembered; each takes below 1 KiB
 CHAIN_LENGTH: Final = 3  # certificates: root, intermediate, PCK
 
@@ -60,12 +60,34 @@ class Trust:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issuer:
-    """Who this service is, and how long its word holds."""
+    """Who this service is, and how long its word holds.
+
+    Attributes:
+        base_url: where its keys are; the issuer's name unless another is set.
+        instance_id: names the verifier.
+        token_lifetime: of its tokens, at most.
+        new_id: gives ids of tokens.
+        name: instead of the base URL, of tokens about hardware.
+        simulated_name: instead of the base URL and `SIMULATED_SUFFIX`, of tokens about software platforms.
+    """
 
     base_url: str
     instance_id: UUID
     token_lifetime: timedelta
     new_id: Callable[[], UUID]
+    name: str | None = None
+    simulated_name: str | None = None
+
+    def name_for(self, *, simulated: bool, by_url: bool = False) -> str:
+        """The claim `iss`.
+
+        Args:
+            simulated: whether the evidence is a software platform's.
+            by_url: for clients that compare it with the address they asked: no other name counts.
+        """
+        if simulated:
+            return (None if by_url else self.simulated_name) or self.base_url + SIMULATED_SUFFIX
+        return (None if by_url else self.name) or self.base_url
 
 
 class Attestation:
@@ -126,14 +148,15 @@ class Attestation:
             raise NotWelcome("no such policy is known here", code="unknown-policy", mismatches=mismatches)
         fresh = self._nonces.check(evidence.nonce, at) if evidence.nonce is not None else b""
         trust, verified = self._verify(evidence.quote, at)
-        if evidence.nonce is not None or evidence.runtime_data:
-            check_binding(verified, fresh + (evidence.runtime_data or b""))
+        azure = check_binding(verified, evidence, fresh)
         if self._seen is not None:
             self._seen.saw(PlatformKind.of(verified), at=at)
         appraisal = appraise(verified, self._policy, at=at)
         algorithm = evidence.algorithm or caller.default_algorithm or DEFAULT_ALGORITHM
         key = self._keys.key_for(algorithm)
-        return issue_token(appraisal, self._issuance(evidence, trust, appraisal, at), key, algorithm)
+        issuance = self._issuance(evidence, trust, appraisal, at, azure=azure)
+        profile = Profile(evidence.profile or caller.profile or evidence.endpoint_profile)
+        return issue_token(appraisal, issuance, key, algorithm, profile=profile)
 
     def _verify(self, raw: bytes, at: datetime) -> tuple[Trust, VerifiedQuote]:
         try:
@@ -174,13 +197,14 @@ class Attestation:
             )
         return found
 
-    def _issuance(self, evidence: Evidence, trust: Trust, appraisal: Appraisal, at: datetime) -> Issuance:
+    def _issuance(
+        self, evidence: Evidence, trust: Trust, appraisal: Appraisal, at: datetime, *, azure: bool
+    ) -> Issuance:
         nonce = evidence.nonce
-        base_url = self._issuer.base_url
         issued = at.replace(microsecond=0)
         return Issuance(
-            issuer=base_url + (SIMULATED_SUFFIX if trust.simulated else ""),
-            base_url=base_url,
+            issuer=self._issuer.name_for(simulated=trust.simulated, by_url=evidence.by_url),
+            base_url=self._issuer.base_url,
             token_id=self._issuer.new_id(),
             instance_id=self._issuer.instance_id,
             issued_at=issued,
@@ -189,6 +213,10 @@ class Attestation:
             simulated=trust.simulated,
             nonce=None if nonce is None else {"val": nonce.val, "iat": nonce.iat, "signature": nonce.signature},
             runtime_data=evidence.runtime_data,
+            user_data=evidence.user_data,
+            azure=azure,
+            runtime_json=evidence.runtime_json,
+            echo=evidence.echo,
         )
 
 
@@ -206,25 +234,3 @@ def _unreadable_step(quote: Quote) -> str:
     except MalformedCollateral:
         return "2.1.pck_chain_format"
     return "2.12.pck_extension" if len(chain) == CHAIN_LENGTH else "2.1.pck_chain_format"
-
-
-def check_binding(verified: VerifiedQuote, bound: bytes) -> None:
-    """REPORTDATA is the hash of nonce and runtime data: for SGX SHA-256 and 32 zero bytes, for TDX SHA-512.
-
-    Proves that the enclave or TD chose this data when it made its report. Source: wire protocol, section 2.
-
-    Raises:
-        NotGenuine: it does not.
-    """
-    sgx = verified.tee is TeeType.SGX
-    wanted = hashlib.sha256(bound).digest() + bytes(32) if sgx else hashlib.sha512(bound).digest()
-    seen = verified.report.report_data.value
-    if not hmac.compare_digest(seen, wanted):
-        raise NotGenuine(
-            "REPORTDATA does not bind this nonce and runtime data",
-            step=BINDING_STEP,
-            code="report-data-mismatch",
-            seen=seen.hex(),
-            wanted=wanted.hex(),
-            hint="quote the hash of val, iat and runtime data, as bytes, in this order; is this a replay?",
-        )
