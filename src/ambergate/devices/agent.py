@@ -38,6 +38,9 @@ BACKLOG: Final = 256
 ASK_SECONDS: Final = 5.0  # from connection to complete request: the shim sends it at once
 SEND_SECONDS: Final = 5.0  # a reply fits into the socket's buffer, so it is taken even from a stopped reader
 _RECEIVE: Final = 64 * 1024  # bytes taken from a connection at once
+# How often a writer is asked in one turn: more than a socket holds, so that a finished one is taken to its end, and
+# still an end for one that writes without.
+_MAX_PIECES: Final = 16
 _MAX_REQUEST: Final = 512  # more than the longest request
 _NO_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _RENEW: Final = "renew"
@@ -293,8 +296,10 @@ class Agent:
             self._take(writer)
 
     def _take(self, writer: _Writer) -> None:
-        """Take all that a writer sent so far."""
-        while writer in self._writers and not writer.busy:
+        """Take all that a writer sent so far; what is left of a flood waits for the next turn."""
+        for _ in range(_MAX_PIECES):
+            if writer not in self._writers or writer.busy:
+                return
             try:
                 came = writer.connection.recv(_RECEIVE, socket.MSG_DONTWAIT)
             except BlockingIOError:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import sys
 import threading
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ REQUIRABLE: Final = ("token", "secret")
 AMBER_DIR: Final = "AMBER_DIR"  # tells the program where the files are
 # Settings that the program has no need to know.
 PRIVATE_VARIABLES: Final = ("AMBER_APIKEY", "AMBER_APIKEY_FILE")
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _UNMOUNT_SECONDS: Final = 1.0  # that the file system's thread has to end after the program did
 _READY_SECONDS: Final = 10.0  # until the kernel has been answered for the first time
 
@@ -287,12 +289,19 @@ def _by_prefetch(job: Job) -> NoReturn:
 
 
 def _given_place() -> Path | None:
-    """`/dev/amber` where it is an empty directory of ours already: a tmpfs by a Gramine manifest or a container."""
+    """`/dev/amber` where it is an empty directory of ours already: a tmpfs by a Gramine manifest or a container.
+
+    Nobody else may write there, who could stand in for the agent: a directory that is open to others is closed first,
+    and one of another user than root is none.
+    """
     try:
-        empty = not os.listdir(DIRECTORY)  # noqa: PTH208 - nothing here needs more than strings
+        found = os.lstat(DIRECTORY)
+        usable = stat.S_ISDIR(found.st_mode) and found.st_uid in {0, os.geteuid()} and not os.listdir(DIRECTORY)  # noqa: PTH208
+        if usable and found.st_mode & _OTHERS_WRITE:
+            os.chmod(DIRECTORY, 0o700)  # noqa: PTH101 - nothing here needs more than strings
     except OSError:
         return None
-    return Path(DIRECTORY) if empty and os.access(DIRECTORY, os.W_OK | os.X_OK) else None
+    return Path(DIRECTORY) if usable and os.access(DIRECTORY, os.W_OK | os.X_OK) else None
 
 
 def _by_directory(job: Job) -> int:

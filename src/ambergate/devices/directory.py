@@ -32,7 +32,8 @@ def private_directory() -> Iterator[Path]:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     places = (*((Path(runtime),) if runtime else ()), *IN_MEMORY)
     place = next((place for place in places if os.access(place, os.W_OK | os.X_OK)), None)
-    directory = Path(tempfile.mkdtemp(prefix="amber-", dir=place))
+    # Without symbolic links: the shim compares paths as text, and a program finds itself there as the kernel names it.
+    directory = Path(tempfile.mkdtemp(prefix="amber-", dir=place)).resolve()
     try:
         yield directory
     finally:

@@ -32,6 +32,7 @@ T = TypeVar("T")
 FUSE_DEVICE: Final = Path("/dev/fuse")
 LIBRARIES: Final = ("libfuse3.so.4", "libfuse3.so.3")  # sonames, newest first
 MAX_THREADS: Final = 64  # requests answered at once; each read that waits for a service takes one
+MAX_FETCHES: Final = 256  # threads that fetch, those included whose reader gave up; further readers wait
 IDLE_THREADS: Final = 8  # threads kept when nothing is asked
 LOOK: Final = 0.05  # seconds between two looks at whether the reader gave up
 _NAMES_LAST: Final = 3600  # seconds the kernel may remember names and modes: they never change
@@ -82,6 +83,7 @@ class Files:
         self._libfuse = libfuse
         self._on_ready = on_ready
         self._session: int | None = None
+        self._free = threading.BoundedSemaphore(MAX_FETCHES)
         common = {"st_uid": os.getuid(), "st_gid": os.getgid(), "st_size": 0}
         common |= dict.fromkeys(("st_atime", "st_mtime", "st_ctime"), born)
         self._root = {**common, "st_mode": _DIRECTORY_MODE, "st_nlink": 2}
@@ -163,14 +165,24 @@ class Files:
 
         What was begun goes on: the reader may come back to the same open and find it done.
         """
+        while not self._free.acquire(timeout=LOOK):
+            self._require_waiting()
         future: Future[T] = Future()
-        threading.Thread(target=_work, args=(future, work), name="amber", daemon=True).start()
+        try:
+            threading.Thread(target=_work, args=(future, work, self._free), name="amber", daemon=True).start()
+        except RuntimeError as exc:  # the system gives no thread
+            self._free.release()
+            raise os_error(errno.EAGAIN, "read") from exc
         while not wait_for((future,), timeout=LOOK).done:
-            if self._libfuse.fuse_interrupted():
-                raise os_error(errno.EINTR, "read")
-            if self._session and self._libfuse.fuse_session_exited(ctypes.c_void_p(self._session)):
-                raise os_error(errno.EIO, "read")
+            self._require_waiting()
         return future.result()
+
+    def _require_waiting(self) -> None:
+        """Somebody still waits for an answer. Raises `OSError` where not."""
+        if self._libfuse.fuse_interrupted():
+            raise os_error(errno.EINTR, "read")
+        if self._session and self._libfuse.fuse_session_exited(ctypes.c_void_p(self._session)):
+            raise os_error(errno.EIO, "read")
 
 
 def serve(
@@ -236,7 +248,7 @@ def _with_truncate_by_open(kind: Any) -> Any:  # noqa: ANN401 - a class of an un
     return type("Fuse", (kind,), {"truncate_fuse_3": truncate})
 
 
-def _work(future: Future[T], work: Callable[[], T]) -> None:
+def _work(future: Future[T], work: Callable[[], T], free: threading.Semaphore) -> None:
     try:
         result = work()
     except OSError as error:
@@ -248,3 +260,5 @@ def _work(future: Future[T], work: Callable[[], T]) -> None:
         raise
     else:
         future.set_result(result)
+    finally:
+        free.release()

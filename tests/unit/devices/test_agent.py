@@ -21,7 +21,7 @@ from ambergate.client.settings import Settings
 from ambergate.core.errors import NotGenuine
 from ambergate.devices import agent as agents
 from ambergate.devices.agent import Agent
-from ambergate.devices.agent_wire import MAGIC
+from ambergate.devices.agent_wire import MAGIC, Request
 from ambergate.devices.directory import private_directory
 from ambergate.devices.model import Tree
 from ambergate.devices.nodes import MAX_CONTENT
@@ -208,6 +208,44 @@ def test_a_value_too_long_is_no_value(scene: Scene, pieces: tuple[bytes, ...]) -
 def test_a_value_of_the_longest_kind_is_one(scene: Scene) -> None:
     scene.write("userdata", b"x" * MAX_CONTENT)
     assert scene.read("userdata") == b"x" * MAX_CONTENT
+
+
+def test_who_writes_without_end_holds_up_nobody(scene: Scene) -> None:
+    scene.write("userdata", b"old")
+    with scene.opened("userdata", os.O_WRONLY) as writer:
+        assert reply(writer) == b""
+        ended = threading.Event()
+
+        def flood() -> None:
+            with contextlib.suppress(OSError):
+                while not ended.is_set():
+                    writer.sendall(b"x" * MAX_CONTENT)
+
+        flooding = threading.Thread(target=flood)
+        flooding.start()
+        assert [scene.read("userdata") for _ in range(20)] == [b"old"] * 20
+        ended.set()
+        flooding.join(WAIT)
+    assert scene.read("userdata") == b"old"
+
+
+def test_one_turn_takes_so_much_of_a_writer_and_no_more(scene: Scene) -> None:
+    """However fast it writes: `recv` here always has more."""
+
+    class Endless(socket.socket):
+        asked = 0
+
+        def recv(self, size: int, _flags: int = 0) -> bytes:
+            self.asked += 1
+            return b"x" * min(size, 8)
+
+    with Endless(socket.AF_UNIX) as endless:
+        handle = scene.tree.open("userdata", os.O_WRONLY)
+        writer = agents._Writer(endless, Request("userdata", os.O_WRONLY), handle)
+        scene.agent._writers.add(writer)
+        scene.agent._take(writer)
+        scene.agent._writers.remove(writer)
+        assert endless.asked == agents._MAX_PIECES
 
 
 def test_both_ways(scene: Scene) -> None:

@@ -109,15 +109,18 @@ static int put(int file, const char *bytes, size_t size)
 int amber_receive(int connection, uint32_t length, int file)
 {
     char chunk[CHUNK];
+    int error = 0;
 
-    while (length > 0) {
+    while (length > 0 && error == 0) {
         size_t part = length < CHUNK ? length : CHUNK;
 
         if (take(connection, chunk, part) != 0 || put(file, chunk, part) != 0)
-            return fails(connection, errno);
+            error = errno;
         length -= (uint32_t)part;
     }
-    explicit_bzero(chunk, sizeof chunk); /* it held a secret */
+    explicit_bzero(chunk, sizeof chunk); /* it held a secret, or a part of one */
+    if (error != 0)
+        return fails(connection, error);
     close(connection);
     return 0;
 }
