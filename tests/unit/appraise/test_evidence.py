@@ -13,6 +13,7 @@ from tests.unit.token.judged import ENCLAVE, REPORT_DATA, Laboratory, issuance
 from ambergate.core.appraise.evidence import CLAIMS, evidence_claims
 from ambergate.core.collateral.tcb_info import TcbStatus
 from ambergate.core.quote.layout import TeeType
+from ambergate.core.quote.report import EnclaveReport
 from ambergate.core.quote.td_report import read_td_report
 from ambergate.core.token.profiles import v1_claims
 
@@ -60,7 +61,9 @@ def test_what_a_policy_may_read_is_what_there_is(laboratory: Laboratory) -> None
     body = read_td_report(stream("a TD")(584))
     td = replace(verified, quote=replace(verified.quote, header=header, body=body))
     noted = replace(verified, tcb=verified.tcb._replace(advisory_ids=("INTEL-SA-00001",)))
-    there_are = evidence_claims(td) | evidence_claims(noted)
+    assert isinstance(verified.report, EnclaveReport)
+    configured = replace(verified, quote=replace(verified.quote, body=replace(verified.report, config_id=b"\1" * 64)))
+    there_are = evidence_claims(td) | evidence_claims(noted) | evidence_claims(configured)
     assert {name: type(value) for name, value in there_are.items()} == CLAIMS
     assert evidence_claims(td).keys() == TDX.keys(), "tests judge claims of this form"
     assert evidence_claims(verified).keys() == SGX.keys()

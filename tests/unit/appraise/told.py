@@ -38,9 +38,12 @@ TDX: Final[dict[str, object]] = {
     "tdx_xfam": "e700060000000000",
     "tdx_report_data": "00" * 64,
     "tdx_seamsvn": 260,
-    **{f"tdx_td_attributes_{name}": False for name in ("debug", "protection_keys", "key_locker", "perfmon")},
+    **{f"tdx_td_attributes_{name}": False for name in ("debug", "migratable", "protection_keys")},
+    **{f"tdx_td_attributes_{name}": False for name in ("key_locker", "perfmon")},
     "tdx_td_attributes_septve_disable": True,
     "tdx_is_debuggable": False,
+    "tdx_is_migratable": False,
+    "tdx_pcesvn": 13,
     "tdx_collateral": _COLLATERAL,
 }
 
