@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -95,6 +96,19 @@ class Client:
             finally:
                 if process.poll() is None:
                     process.kill()
+
+
+@contextlib.contextmanager
+def heard(number: signal.Signals) -> Iterator[None]:
+    """Programs that start meanwhile hear this signal, whatever whoever started the tests ignored.
+
+    What `nohup`, or `&` in a script, has ignored stays ignored, and no shell can trap it then.
+    """
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def line(process: subprocess.Popen[bytes]) -> str:

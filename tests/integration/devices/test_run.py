@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.integration.devices.conftest import Client, line, tell
+from tests.integration.devices.conftest import Client, heard, line, tell
 
 from ambergate.devices.nodes import FILES
 
@@ -88,9 +88,10 @@ def test_the_program_gets_no_api_key_and_no_ignored_signals(client: Client) -> N
 @pytest.mark.parametrize("name", ["HUP", "INT", "TERM", "USR1", "USR2", "QUIT"])
 def test_signals_reach_the_program(client: Client, name: str) -> None:
     script = f"trap 'echo caught; exit 5' {name}; echo ready; while :; do read go; done"
-    with client.started("run", "--simulate", "--", "/bin/sh", "-c", script) as process:
+    number = signal.Signals[f"SIG{name}"]
+    with heard(number), client.started("run", "--simulate", "--", "/bin/sh", "-c", script) as process:
         assert line(process) == "ready"
-        process.send_signal(signal.Signals[f"SIG{name}"])
+        process.send_signal(number)
         tell(process)
         assert line(process) == "caught"
         assert process.wait(10) == 5
