@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import secrets
 import shutil
 import sys
 import threading
@@ -135,7 +134,7 @@ def session(settings: Settings, source: EvidenceSource) -> Session:
     """A session on the system's clock and randomness."""
     from ambergate.client.session import Session
 
-    return Session(settings, source, now=now, token_bytes=secrets.token_bytes)
+    return Session(settings, source, now=now, token_bytes=os.urandom)
 
 
 def client_options(command: Callable[P, R]) -> Callable[..., R]:
@@ -184,7 +183,7 @@ def write_out(content: bytes, output: Path | None) -> None:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
         return
-    fresh = output.with_name(f".{output.name}.{secrets.token_hex(4)}")
+    fresh = output.with_name(f".{output.name}.{os.urandom(4).hex()}")
     try:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "wb") as file:  # noqa: PTH123 - from a descriptor

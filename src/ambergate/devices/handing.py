@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -152,7 +151,7 @@ def _write_files(paths: Iterable[Path], secret: bytes) -> None:
 
 def _write_file(path: Path, secret: bytes) -> None:
     """The whole file under its name, or the old one: never a part, never for others to read."""
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    fresh = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _OWNER_ONLY)
         with open(descriptor, "wb") as file:  # noqa: PTH123 - from a descriptor
