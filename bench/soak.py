@@ -21,7 +21,9 @@ from bench.files.building import STARTER, Sight, agent_of, readers, sight, why_n
 
 WAYS: Final = ("fuse", "shim")
 LOOK: Final = 0.2  # seconds between two looks at the server
-GROWTH: Final = 8 * 1024  # KiB by which a server may be larger in the second half than in the first
+STEADY: Final = 20.0  # seconds from which on a server has all its threads in the first half
+GROWTH: Final = 8 * 1024  # KiB by which it may then be larger in the second half than in the first
+LARGEST: Final = 128 * 1024  # KiB; a server that may still be growing its threads
 COUNTED: Final = ("wrong", "twice", "failed", "leaked")
 _OUTPUT: Final = Path(__file__).resolve().parent.parent / "build" / "soak.json"
 
@@ -52,7 +54,7 @@ class Soaked:
         found = [f"{name}: {count}" for name in COUNTED if (count := getattr(self, name))]
         if self.read == 0:
             found.append("nothing was read")
-        if self.rss_second_half > self.rss_first_half + GROWTH:
+        if self.rss_second_half > (self.rss_first_half + GROWTH if self.seconds >= STEADY else LARGEST):
             found.append(f"the server grew from {self.rss_first_half} to {self.rss_second_half} KiB")
         if self.descriptors_after > self.descriptors_before:
             found.append(f"the server's descriptors grew from {self.descriptors_before} to {self.descriptors_after}")

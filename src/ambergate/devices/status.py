@@ -80,4 +80,6 @@ def _mismatches(error: AmberError) -> tuple[dict[str, str], ...]:
 
 def _line(text: str) -> str:
     """One line, whatever the text: nothing that came over a wire may look like another line."""
-    return "".join(char if char.isprintable() else " " for char in text)[:_MAX_LINE]
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else " " for char in text)
+    return text[:_MAX_LINE]
