@@ -54,7 +54,7 @@ def test_a_directory_that_is_not_there_is_told(client: Client) -> None:
 AS_USER = """
 import os, sys
 os.environ["FUSE_LIBRARY_PATH"] = "libfuse3.so.3"
-import ctypes, mfusepy, concurrent.futures.thread, encodings.idna, encodings.ascii
+import ctypes, hashlib, mfusepy, concurrent.futures.thread, encodings.idna, encodings.ascii
 from datetime import UTC, datetime
 from pathlib import Path
 from ambergate.client.settings import Settings
