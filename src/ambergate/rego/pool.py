@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ambergate.rego.frames import MAX_ANSWER, MAX_REQUEST
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-START_SECONDS: Final = 30.0  # for a worker to load the interpreter; no policy runs yet
 MAX_REQUESTS: Final = 2_000  # of one worker, after which a new one takes its place: what leaks, leaks so much at most
 MAX_WORKERS: Final = 64
 
@@ -39,18 +38,24 @@ class Limits(NamedTuple):
 
     seconds: float = 2.0  # by the clock on the wall, of one evaluation
     cpu_seconds: int = 1  # the kernel kills between this and two more
+    start_seconds: float = 30.0  # for a worker to load the interpreter; no policy runs yet
     memory_mib: int = 256  # above what the interpreter takes when it is loaded
+
+
+def command(limits: Limits) -> tuple[str, ...]:
+    """What starts a worker: isolated from environment and user, and without writing compiled files."""
+    return (sys.executable, "-I", "-B", "-m", "ambergate.rego.worker", str(limits.memory_mib))
 
 
 class Worker:
     """One process. Not for several threads at once."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, program: Sequence[str]) -> None:
         self._limits = limits
         self._requests = 0
         self._ready = False
         self._process = subprocess.Popen(  # noqa: S603  our own module, no shell
-            [sys.executable, "-I", "-B", "-m", "ambergate.rego.worker", str(limits.memory_mib)],
+            program,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -81,7 +86,7 @@ class Worker:
             WorkerFailed: none came; the worker is of no more use.
         """
         if not self._ready:
-            if "ready" not in self._receive(time.monotonic() + START_SECONDS, "start", blame=False):
+            if "ready" not in self._receive(time.monotonic() + self._limits.start_seconds, "start", blame=False):
                 raise WorkerFailed("the worker did not start", blame=False)
             self._ready = True
         self._requests += 1
@@ -140,18 +145,23 @@ class Pool:
     """Some workers, each for whoever comes next. Safe to share between threads.
 
     A request waits for a worker no longer than it would be let run; a worker that failed is replaced at once.
+
+    Args:
+        workers: how many.
+        limits: what one request may cost.
+        program: what is started in place of a worker; tests show with it what a broken one can do.
     """
 
-    def __init__(self, workers: int, limits: Limits) -> None:
+    def __init__(self, workers: int, limits: Limits, *, program: Sequence[str] | None = None) -> None:
         if not 1 <= workers <= MAX_WORKERS:
             msg = f"between 1 and {MAX_WORKERS} workers"
             raise ValueError(msg)
         self._limits = limits
+        self._program = tuple(program or command(limits))
         self._closed = False
         self._free: queue.LifoQueue[Worker] = queue.LifoQueue()
-        self._count = workers
         for _ in range(workers):
-            self._free.put(Worker(limits))
+            self._free.put(Worker(limits, self._program))
 
     def ask(self, request: Mapping[str, object], *, share: float = 1.0) -> dict[str, object]:
         """The answer of one worker: `value`, `error` or `failed`, within this share of the deadline.
@@ -185,14 +195,19 @@ class Pool:
         if not good or self._closed:
             worker.kill()
         if not self._closed:
-            self._free.put(worker if good else Worker(self._limits))
+            self._free.put(worker if good else Worker(self._limits, self._program))
 
 
 def _read_answer(body: bytes) -> dict[str, object]:
     try:
-        answer = json.loads(body)
+        answer = json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError) as exc:
         raise WorkerFailed("the worker's answer makes no sense", blame=True) from exc
     if not isinstance(answer, dict) or len(answer) != 1 or not answer.keys() <= {"ready", "value", "error", "failed"}:
         raise WorkerFailed("the worker's answer makes no sense", blame=True)
     return answer
+
+
+def _no_number(word: str) -> object:
+    msg = f"{word} is no number"
+    raise ValueError(msg)
