@@ -1,0 +1,146 @@
+"""Outcomes are remembered by the policy's words and the claims that it reads, and by nothing less."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pytest
+from tests.unit.appraise.told import AT, SGX, TDX, rego, typed
+from tests.unit.rego.conftest import PATIENT
+
+from ambergate.core.appraise.named import PolicyKind
+from ambergate.core.errors import MalformedPolicy, SettingsError, Unavailable
+from ambergate.rego import engine as engine_module
+from ambergate.rego.engine import RegoEngine
+from ambergate.rego.pool import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ambergate.core.appraise.named import Policy
+
+READS_ONE = "a { input.sgx_isvsvn == 3 }"
+
+
+@pytest.fixture
+def fresh() -> Iterator[RegoEngine]:
+    with RegoEngine(workers=1, limits=PATIENT) as opened:
+        yield opened
+
+
+def asked(engine: RegoEngine, policy: Policy, claims: dict[str, object], *, at_days: int = 0) -> bool:
+    """Whether a worker had to be asked; the outcome is that of an engine that remembers nothing."""
+    worker = engine._pool._free.queue[0]
+    before = worker._requests
+    outcome = engine.evaluate(policy, claims, at=AT + timedelta(days=at_days))
+    return worker._requests != before and outcome.policy is policy
+
+
+def test_the_same_question_is_asked_once(fresh: RegoEngine) -> None:
+    assert asked(fresh, rego(READS_ONE), SGX)
+    assert not asked(fresh, rego(READS_ONE), SGX)
+    other_id = replace(rego(READS_ONE), id=UUID(int=9), name="same-words", version=4)
+    assert not asked(fresh, other_id, SGX), "the words are what is judged by"
+    assert fresh.evaluate(other_id, SGX, at=AT).policy is other_id
+
+
+@pytest.mark.parametrize(
+    ("text", "change", "again"),
+    [
+        (READS_ONE, {"sgx_isvsvn": 4}, True),
+        (READS_ONE, {"sgx_report_data": "11" * 64}, False),
+        (READS_ONE, {"sgx_collateral": {}}, False),
+        ('a { input["sgx_isvsvn"] == 3 }', {"sgx_isvsvn": 4}, True),
+        ('a { input["sgx_isvsvn"] == 3 }', {"sgx_mrenclave": "11" * 32}, False),
+        # Whoever takes input whole, or by a name that is only known when it runs, reads everything.
+        ("a { count(input) > 0 }", {"sgx_report_data": "11" * 64}, True),
+        ('a { x := "sgx_isvsvn"; input[x] == 3 }', {"sgx_report_data": "11" * 64}, True),
+        ("a { some name; input[name] == 3 }", {"sgx_report_data": "11" * 64}, True),
+        ("a { x := input; x.sgx_isvsvn == 3 }", {"sgx_report_data": "11" * 64}, True),
+        ('a { object.get(input, "sgx_isvsvn", 0) == 3 }', {"sgx_isvsvn": 4}, True),
+        ("match { input.sgx.sgx_isvsvn == 3 }", {"sgx_isvsvn": 4}, True),
+        ("match { input.sgx.sgx_isvsvn == 3 }", {"sgx_mrenclave": "11" * 32}, False),
+        ("match { count(input.sgx) > 3 }", {"sgx_report_data": "11" * 64}, True),
+        ('match { input.sgx.dbgstat == "disabled" }', {"sgx_is_debuggable": True}, True),
+        # In the nested dialect a claim that both kinds have is another one of each kind.
+        ('match { input.sgx.attester_tcb_status == "UpToDate" }', {"attester_type": "TDX"}, True),
+    ],
+)
+def test_what_makes_it_another_question(fresh: RegoEngine, text: str, change: dict[str, object], again: bool) -> None:  # noqa: FBT001
+    assert asked(fresh, rego(text), SGX)
+    assert asked(fresh, rego(text), SGX | change) is again
+
+
+def test_the_outcome_is_that_of_the_claims(fresh: RegoEngine) -> None:
+    for svn, matches in ((3, True), (4, False), (3, True), (4, False)):
+        assert fresh.evaluate(rego(READS_ONE), SGX | {"sgx_isvsvn": svn}, at=AT).matched is matches
+    assert not fresh.evaluate(rego(READS_ONE), TDX, at=AT).matched
+
+
+def test_the_kind_makes_it_another_question(fresh: RegoEngine) -> None:
+    text = 'export := {"a": 1}\nmatch := false'
+    assert asked(fresh, rego(text), SGX)
+    assert asked(fresh, rego(text, PolicyKind.TOKEN_CUSTOMIZATION), SGX)
+
+
+def test_who_reads_the_clock_is_asked_each_time(fresh: RegoEngine) -> None:
+    text = "a { time.parse_rfc3339_ns(input.attester_tcb_date) > time.add_date(time.now_ns(), 0, 0, -120) }"
+    assert asked(fresh, rego(text), SGX)
+    assert asked(fresh, rego(text), SGX)
+    assert fresh.evaluate(rego(text), SGX, at=AT).matched
+    assert not fresh.evaluate(rego(text), SGX, at=AT + timedelta(days=30)).matched
+
+
+def test_what_went_wrong_is_not_remembered() -> None:
+    with RegoEngine(workers=1, limits=Limits(seconds=0.000_001)) as engine:
+        assert not engine.evaluate(rego(READS_ONE), SGX, at=AT).matched
+        assert len(engine._outcomes) == 0
+
+
+def test_no_more_is_remembered_than_was_asked_for() -> None:
+    with RegoEngine(workers=1, limits=PATIENT, max_cached=4) as engine:
+        for svn in range(8):
+            engine.evaluate(rego(READS_ONE), SGX | {"sgx_isvsvn": svn}, at=AT)
+        assert len(engine._outcomes) == 4
+        assert not asked(engine, rego(READS_ONE), SGX | {"sgx_isvsvn": 7})
+        assert asked(engine, rego(READS_ONE), SGX | {"sgx_isvsvn": 0})
+
+
+def test_an_export_is_not_shared_between_outcomes(fresh: RegoEngine) -> None:
+    policy = rego('export := {"a": 1}\nmatch := true')
+    first = dict(fresh.evaluate(policy, SGX, at=AT).exports)
+    first["a"] = 2
+    assert dict(fresh.evaluate(policy, SGX, at=AT).exports) == {"a": 1}
+
+
+@pytest.mark.parametrize("claims", [{"attester_type": {1}}, {"attester_type": float("nan")}, {"sgx_isvsvn": {3}}])
+def test_claims_that_are_no_json_match_nothing(engine: RegoEngine, claims: dict[str, object]) -> None:
+    for text in (READS_ONE, "a { count(input) > 0 }", "a { time.now_ns() > 0 }", "match { count(input) > 0 }"):
+        assert not engine.evaluate(rego(text), SGX | claims, at=AT).matched
+
+
+def test_a_policy_of_another_language_is_not_judged(engine: RegoEngine) -> None:
+    policy = typed("dangerously_allow_any_enclave = true")
+    with pytest.raises(MalformedPolicy, match="not in Rego"):
+        engine.check(policy)
+    assert not engine.evaluate(policy, SGX, at=AT).matched
+
+
+def test_a_busy_engine_does_not_blame_the_policy() -> None:
+    with RegoEngine(workers=1, limits=Limits(seconds=0.05)) as engine:
+        worker = engine._pool._free.get()
+        try:
+            with pytest.raises(Unavailable):
+                engine.check(rego(READS_ONE))
+        finally:
+            engine._pool._give_back(worker, good=True)
+
+
+def test_without_the_interpreter_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "find_spec", lambda _name: None)
+    with pytest.raises(SettingsError) as caught:
+        RegoEngine()
+    assert caught.value.hint == "pip install 'ambergate[rego]'"
