@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 WORDS = st.sampled_from(
     [
-        "a", "b", "match", "export", "get_token_fields", "input", "input.sgx_isvsvn", "input.sgx.sgx_isvsvn", "default",
-        "import", "rego.v1", "package", "if", "else", "not", "some", "every", "in", "contains", "true", "false", "{",
-        "}", "[", "]", "(", ")", "=", ":=", "==", "!=", ">=", "3", "4", '"x"', "`x`", ".", ",", ";", ":", "\n", "\n", " ",
-        "#", "count", "time.now_ns()", "time.parse_rfc3339_ns", "|", "-", "opa.runtime()", "data", "with", '"', "x", "y",
+        "a", "b", "match", "export", "get_token_fields", "input", "input.sgx_isvsvn", "input.sgx.sgx_isvsvn",
+        "default", "import", "rego.v1", "package", "if", "else", "not", "some", "every", "in", "contains", "true",
+        "false", "{", "}", "[", "]", "(", ")", "=", ":=", "==", "!=", ">=", "3", "4", '"x"', "`x`", ".", ",", ";",
+        ":", "\n", "\n", " ", "#", "count", "time.now_ns()", "time.parse_rfc3339_ns", "|", "-", "opa.runtime()",
+        "data", "with", '"', "x", "y",
     ]
 )  # fmt: skip
 SEEDS = st.sampled_from([SAMPLE_SGX, SAMPLE_V2, *(case.text for case in MISTAKES.values() if len(case.text) < 400)])
