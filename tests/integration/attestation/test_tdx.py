@@ -46,6 +46,7 @@ def test_from_nonce_to_the_claims_of_a_td(service: Service) -> None:
     assert {name: value for name, value in claims.raw.items() if name.startswith(("tdx_", "sgx_"))} == {
         **said_of(parse_quote(b64decode(body["quote"])).body),
         "tdx_report_data": td_bound(nonce, KEY).hex(),
+        "tdx_pcesvn": service.platform.state.hardware.pce_svn,
         "tdx_collateral": claims.raw["tdx_collateral"],
     }
 
@@ -65,8 +66,12 @@ def said_of(body: object) -> dict[str, object]:
         **{f"tdx_rtmr{index}": f"{index:02x}" * 48 for index in range(4)},
         "tdx_seamsvn": body.tee_tcb_svn.value[0] + 256 * body.tee_tcb_svn.value[1],
         "tdx_td_attributes_septve_disable": True,
-        **{f"tdx_td_attributes_{name}": False for name in ("debug", "protection_keys", "key_locker", "perfmon")},
+        **{
+            f"tdx_td_attributes_{name}": False
+            for name in ("debug", "migratable", "protection_keys", "key_locker", "perfmon")
+        },
         "tdx_is_debuggable": False,
+        "tdx_is_migratable": False,
     }
 
 

@@ -1,0 +1,43 @@
+"""A running service under a public name, as clients are pointed at it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.integration.attestation.scene import AT, Service, started
+from tests.integration.clients.network import Network
+
+from ambergate.services.web.selfsigned import make_server_certificate
+from ambergate.services.web.server import TlsFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
+    """A certificate for the public name and for 127.0.0.1, its authority beside it."""
+    folder = tmp_path_factory.mktemp("tls")
+    made = make_server_certificate(["attest.example", "127.0.0.1"], datetime.now().astimezone())
+    for name, text in (("cert.pem", made.cert_pem), ("key.pem", made.key_pem), ("ca.pem", made.ca_pem)):
+        (folder / name).write_text(text)
+    return TlsFiles(certificate=folder / "cert.pem", key=folder / "key.pem")
+
+
+@pytest.fixture(scope="session")
+def running_service(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with started(tmp_path_factory.mktemp("clients"), tls) as service:
+        yield service
+
+
+@pytest.fixture
+def service(running_service: Service) -> Iterator[Service]:
+    yield running_service
+    running_service.clock.instant = AT
+
+
+@pytest.fixture
+def network(service: Service) -> Network:
+    return Network(service, service.ca)
