@@ -63,7 +63,7 @@ def parse(body: bytes) -> object:
         if b"\\u" in body:
             json.dumps(value, ensure_ascii=False).encode()  # halves of characters, written as \ud800, stop here
     except (ValueError, RecursionError) as exc:
-        raise _unexpected(ascii(exc)[:_MAX_SEEN]) from exc
+        raise _unexpected(str(exc)[:_MAX_SEEN]) from exc
     return value
 
 
