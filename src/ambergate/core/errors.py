@@ -11,6 +11,8 @@
     ├── TokenRejected           a token that proves nothing to this relying party
     ├── ReleaseRefused          a valid token that the secret's owner did not approve
     ├── NotAuthorised           the caller is not who may ask
+    │   └── NotPermitted            ... for this
+    ├── TooManyRequests         the caller asks more often than it may
     ├── SettingsError           our user told us something unusable
     ├── Unavailable             something we need did not answer, or refused to
     │   └── TimedOut            ... within the deadline
@@ -180,6 +182,36 @@ class NotAuthorised(AmberError):
     """The caller did not show that it may ask."""
 
     CODE = "not-authorised"
+
+
+class NotPermitted(NotAuthorised):
+    """The caller is known, and this is none of the things that it may do."""
+
+    CODE = "not-permitted"
+
+
+class TooManyRequests(AmberError):
+    """The caller asks more often than it may.
+
+    Args:
+        message: what is exceeded.
+        retry_after: whole seconds until it may ask again.
+        others: as in `AmberError`.
+    """
+
+    CODE = "too-many-requests"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: int,
+        code: str | None = None,
+        wanted: object = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, code=code, wanted=wanted, hint=hint)
+        self.retry_after = retry_after
 
 
 class SettingsError(AmberError):

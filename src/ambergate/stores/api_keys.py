@@ -1,44 +1,64 @@
-"""API keys of the attestation service: shown once when made, kept as a hash.
+"""API keys of the attestation service: shown once when made, kept as a hash, with the terms on which they hold.
 
 A key is 33 random bytes, so its SHA-256 cannot be guessed back; a slow password hash would add nothing but load to
-every request.
+every request. Rows are never deleted, and each change of one gives it the next number of a counter that all writers
+share: who asks `since` a number reads what has changed, and nothing else.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import insert, select, update
 
-from ambergate.core.errors import NotAuthorised, SettingsError
+from ambergate.core.errors import SettingsError
+from ambergate.stores.key_terms import Terms
+from ambergate.stores.tables import api_key_changes as _changes
 from ambergate.stores.tables import api_keys as _keys
 from ambergate.stores.transactions import reading, writing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from datetime import timedelta
 
-    from sqlalchemy import Engine, Row
+    from sqlalchemy import Connection, Engine, Row
 
 KEY_BYTES: Final = 33  # a multiple of three: base64 without padding
-MAX_KEY: Final = 256  # characters; longer ones are not looked up
 MAX_LABEL: Final = 200  # characters
-_HINT: Final = "create one with `amber apikey create` and send it as x-api-key"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """What is known of a key; not the key."""
+    """What is known of a key; not the key.
+
+    Attributes:
+        id: its name.
+        label: whose it is, in words.
+        created_at: when it was made.
+        revoked_at: when it was ended by hand; None: it was not.
+        terms: what it may do, until when, and what it sets.
+        replaces: the key that it was made in place of.
+    """
 
     id: UUID
     label: str
     created_at: datetime
     revoked_at: datetime | None
+    terms: Terms
+    replaces: UUID | None = None
+
+    def holds(self, at: datetime) -> bool:
+        """Whether it opens anything at this instant."""
+        expires = self.terms.expires_at
+        return self.revoked_at is None and (expires is None or at < expires)
 
 
 class ApiKeyStore:
@@ -53,36 +73,74 @@ class ApiKeyStore:
         self._engine = engine
         self._token_bytes = token_bytes
 
-    def create(self, label: str, *, at: datetime) -> tuple[ApiKey, str]:
+    def create(self, label: str, *, at: datetime, terms: Terms | None = None) -> tuple[ApiKey, str]:
         """A new key, and its text: the only time that it is seen.
 
+        Args:
+            label: whose it is, in words.
+            at: now, aware.
+            terms: what it may do; when not given, attest, without an end.
+
         Raises:
-            SettingsError: the label is empty, too long or not printable.
+            SettingsError: the label is empty, too long or not printable; the key would end before it begins.
             Unavailable: the database does not answer.
         """
         if not 1 <= len(label) <= MAX_LABEL or not label.isprintable():
             raise SettingsError("the label is unusable", seen=f"{len(label)} characters", wanted="1 to 200 printable")
-        text = self._draw()
-        key = ApiKey(id=uuid4(), label=label, created_at=at, revoked_at=None)
-        values = {"id": str(key.id), "label": label, "digest": _digest(text), "created_at": at.isoformat()}
+        key = ApiKey(id=uuid4(), label=label, created_at=at, revoked_at=None, terms=terms or Terms())
+        if not key.holds(at):
+            raise SettingsError("the key would have expired", seen=key.terms.expires_at, wanted=f"after {at}")
+        drawn = self._draw()
         with writing(self._engine) as connection:
-            connection.execute(insert(_keys).values(values))
-        return key, text
+            _insert(connection, key, drawn)
+        return key, drawn
 
-    def authorise(self, text: str) -> ApiKey:
-        """The key of this text.
+    def rotate(self, key_id: UUID, *, at: datetime, overlap: timedelta) -> tuple[ApiKey, str]:
+        """A key in place of another, on the same terms, and its text; the old one still opens for `overlap`.
+
+        A key that has an end gets as long a life again as it was given at first.
 
         Raises:
-            NotAuthorised: unknown, revoked or no key at all; which of these is not told.
+            SettingsError: there is no such key, or it has ended already.
             Unavailable: the database does not answer.
         """
-        row = None
-        if 1 <= len(text) <= MAX_KEY:
-            with reading(self._engine) as connection:
-                row = connection.execute(select(_keys).where(_keys.c.digest == _digest(text))).first()
-        if row is None or row.revoked_at is not None:
-            raise NotAuthorised("the API key is not valid here", code="bad-api-key", hint=_HINT)
-        return _known(row)
+        with writing(self._engine) as connection:
+            old = _one(connection, key_id)
+            if not old.holds(at):
+                raise SettingsError("the key has ended", seen=key_id, hint="make one with `amber apikey create`")
+            ends = old.terms.expires_at
+            terms = old.terms if ends is None else replace(old.terms, expires_at=at + (ends - old.created_at))
+            new = ApiKey(id=uuid4(), label=old.label, created_at=at, revoked_at=None, terms=terms, replaces=old.id)
+            drawn = self._draw()
+            _insert(connection, new, drawn)
+            last = at + overlap if ends is None else min(ends, at + overlap)
+            _change(connection, old.id, expires_at=last.isoformat())
+        return new, drawn
+
+    def revoke(self, key_id: UUID, *, at: datetime) -> None:
+        """End a key for good: at once in the database, within seconds wherever it is known.
+
+        Raises:
+            SettingsError: there is no such key.
+            Unavailable: the database does not answer.
+        """
+        with writing(self._engine) as connection:
+            if _one(connection, key_id).revoked_at is None:
+                _change(connection, key_id, revoked_at=at.isoformat())
+
+    def set_policies(self, key_id: UUID, policy_ids: Sequence[UUID], *, must_match: bool) -> ApiKey:
+        """Which policies count for this key's requests, and whether all must match.
+
+        Raises:
+            SettingsError: there is no such key, or these are too many policies.
+            Unavailable: the database does not answer.
+        """
+        with writing(self._engine) as connection:
+            key = _one(connection, key_id)
+            terms = replace(key.terms, policy_ids=tuple(policy_ids), policy_must_match=must_match)
+            changed = replace(key, terms=terms)
+            _change(connection, key_id, **_values_of(terms))
+        return changed
 
     def all(self) -> tuple[ApiKey, ...]:
         """Every key, oldest first.
@@ -94,21 +152,18 @@ class ApiKeyStore:
             rows = connection.execute(select(_keys).order_by(_keys.c.created_at, _keys.c.id)).all()
         return tuple(_known(row) for row in rows)
 
-    def revoke(self, key_id: UUID, *, at: datetime) -> None:
-        """End a key, at once and for good.
+    def since(self, number: int) -> tuple[int, dict[bytes, ApiKey]]:
+        """The number of the latest change, and each key that has changed after `number`, by the digest of its text.
 
         Raises:
-            SettingsError: there is no such key.
             Unavailable: the database does not answer.
         """
-        where = _keys.c.id == str(key_id)
-        with writing(self._engine) as connection:
-            if connection.execute(select(_keys.c.id).where(where)).first() is None:
-                hint = "amber apikey list shows them"
-                raise SettingsError("there is no API key of this id", seen=key_id, hint=hint)
-            connection.execute(
-                update(_keys).where(where, _keys.c.revoked_at.is_(None)).values(revoked_at=at.isoformat())
-            )
+        with reading(self._engine) as connection:
+            latest = connection.scalar(select(_changes.c.number)) or 0
+            if latest == number:
+                return latest, {}
+            rows = connection.execute(select(_keys).where(_keys.c.changed > number)).all()
+        return latest, {row.digest: _known(row) for row in rows}
 
     def check(self) -> None:
         """Ask the database something, for health checks.
@@ -122,13 +177,67 @@ class ApiKeyStore:
     def _draw(self) -> str:
         """Letters and digits only: standard and URL-safe base64 agree on them, as deployed clients need."""
         while True:
-            text = base64.b64encode(self._token_bytes(KEY_BYTES)).decode()
-            if text.isalnum():
-                return text
+            drawn = base64.b64encode(self._token_bytes(KEY_BYTES)).decode()
+            if drawn.isalnum():
+                return drawn
 
 
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(b"ambergate api key\x00" + text.encode("utf-8", "surrogateescape")).digest()
+def digest_of(key: str) -> bytes:
+    """What is kept of a key's text."""
+    return hashlib.sha256(b"ambergate api key\x00" + key.encode("utf-8", "surrogateescape")).digest()
+
+
+def holders_of(connection: Connection, policy_id: UUID) -> list[str]:
+    """The ids of keys that have not been revoked and name this policy."""
+    named = _keys.c.policy_ids.contains(str(policy_id))
+    return list(connection.scalars(select(_keys.c.id).where(_keys.c.revoked_at.is_(None), named).order_by(_keys.c.id)))
+
+
+def next_number(connection: Connection) -> int:
+    """The next change's number. Until the transaction ends no other writer gets one, so that none is seen too late."""
+    taken = connection.execute(update(_changes).values(number=_changes.c.number + 1)).rowcount
+    if not taken:
+        connection.execute(insert(_changes).values(id=1, number=1))
+    return int(connection.scalar(select(_changes.c.number)) or 0)
+
+
+def _insert(connection: Connection, key: ApiKey, drawn: str) -> None:
+    values = {
+        "id": str(key.id),
+        "label": key.label,
+        "digest": digest_of(drawn),
+        "created_at": key.created_at.isoformat(),
+        "replaces": None if key.replaces is None else str(key.replaces),
+        "changed": next_number(connection),
+        **_values_of(key.terms),
+    }
+    connection.execute(insert(_keys).values(values))
+
+
+def _change(connection: Connection, key_id: UUID, **values: object) -> None:
+    values["changed"] = next_number(connection)
+    connection.execute(update(_keys).where(_keys.c.id == str(key_id)).values(values))
+
+
+def _one(connection: Connection, key_id: UUID) -> ApiKey:
+    next_number(connection)  # before it is read: what is decided on it still holds when it is written
+    row = connection.execute(select(_keys).where(_keys.c.id == str(key_id))).first()
+    if row is None:
+        raise SettingsError("there is no API key of this id", seen=key_id, hint="amber apikey list shows them")
+    return _known(row)
+
+
+def _values_of(terms: Terms) -> dict[str, object]:
+    return {
+        "expires_at": None if terms.expires_at is None else terms.expires_at.isoformat(),
+        "scopes": " ".join(sorted(terms.scopes)),
+        "policy_ids": json.dumps([str(each) for each in terms.policy_ids]),
+        "policy_must_match": terms.policy_must_match,
+        "default_algorithm": terms.default_algorithm,
+        "profile": terms.profile,
+        "rate": terms.rate,
+        "burst": terms.burst,
+    }
 
 
 def _known(row: Row[Any]) -> ApiKey:
@@ -136,5 +245,40 @@ def _known(row: Row[Any]) -> ApiKey:
         id=UUID(row.id),
         label=row.label,
         created_at=datetime.fromisoformat(row.created_at),
-        revoked_at=None if row.revoked_at is None else datetime.fromisoformat(row.revoked_at),
+        revoked_at=_instant(row.revoked_at),
+        terms=_terms_of(**{name: getattr(row, name) for name in _TERMS}),
+        replaces=None if row.replaces is None else UUID(row.replaces),
     )
+
+
+_TERMS: Final = (
+    *("scopes", "expires_at", "policy_ids", "policy_must_match", "default_algorithm", "profile", "rate", "burst"),
+)
+
+
+@lru_cache(maxsize=1024)  # most keys have the terms of many others, and there may be a hundred thousand
+def _terms_of(  # noqa: PLR0913  # one for each column
+    *,
+    scopes: str,
+    expires_at: str | None,
+    policy_ids: str,
+    policy_must_match: bool,
+    default_algorithm: str | None,
+    profile: str | None,
+    rate: float | None,
+    burst: int | None,
+) -> Terms:
+    return Terms(
+        scopes=frozenset(scopes.split()),
+        expires_at=_instant(expires_at),
+        policy_ids=tuple(UUID(each) for each in json.loads(policy_ids)),
+        policy_must_match=policy_must_match,
+        default_algorithm=default_algorithm,
+        profile=profile,
+        rate=rate,
+        burst=burst,
+    )
+
+
+def _instant(written: str | None) -> datetime | None:
+    return None if written is None else datetime.fromisoformat(written)

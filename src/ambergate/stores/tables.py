@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, MetaData, String, Table, Text, false
 
 if TYPE_CHECKING:
     from sqlalchemy.types import TypeEngine
@@ -33,6 +33,24 @@ api_keys: Final = Table(
     Column("digest", LargeBinary(32), nullable=False, unique=True),
     Column("created_at", ascii_text(), nullable=False),
     Column("revoked_at", ascii_text(), nullable=True),
+    Column("expires_at", ascii_text(), nullable=True),
+    Column("scopes", String(64), nullable=False, server_default="attest"),
+    Column("policy_ids", Text, nullable=False, server_default="[]"),
+    Column("policy_must_match", Boolean, nullable=False, server_default=false()),
+    Column("default_algorithm", String(16), nullable=True),
+    Column("profile", String(32), nullable=True),
+    Column("rate", Float, nullable=True),
+    Column("burst", Integer, nullable=True),
+    Column("replaces", String(36), nullable=True),
+    Column("changed", Integer, nullable=False, server_default="1", index=True),
+)
+
+# One row: the number of the latest change of any key.
+api_key_changes: Final = Table(
+    "api_key_changes",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, nullable=False),
 )
 
 signing_material: Final = Table(

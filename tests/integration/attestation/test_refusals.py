@@ -20,7 +20,6 @@ from tests.integration.attestation.scene import (
     b64,
     bound,
     configure,
-    directory_roots,
     new_platform,
     serving,
     shelf_root,
@@ -368,14 +367,3 @@ def test_anybody_may_ask_where_the_configuration_says_so(
         assert anybody.get("/appraisal/v1/nonce").status_code == 200
         assert service.claims(anybody.post("/appraisal/v1/attest", json=service.evidence(None))).simulated
         refusal(anybody.get("/appraisal/v1/nonce", headers={"x-api-key": "wrong"}), 401)
-
-
-def test_a_revoked_key_ends_at_once(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("revoked")
-    platform = new_platform(folder)
-    config = configure(folder, tls)
-    with open_state(config, at=AT) as state, serving(config, state, directory_roots(config), platform) as service:
-        service.nonce()
-        (key,) = state.api_keys.all()
-        state.api_keys.revoke(key.id, at=AT)
-        assert refusal(service.client.get("/appraisal/v1/nonce"), 401)["code"] == "bad-api-key"

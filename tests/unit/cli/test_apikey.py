@@ -1,9 +1,10 @@
-"""`amber apikey`: make, list and revoke, for people and for machines."""
+"""`amber apikey`: make, list, rotate and revoke, for people and for machines."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 from ambergate.cli.main import main
 from ambergate.core.errors import NotAuthorised
 from ambergate.services.attestation.app import open_api_keys
+from ambergate.services.attestation.callers import Callers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,14 +43,14 @@ def amber(folder: Path, *args: str) -> Result:
     return CliRunner().invoke(main, ["apikey", *args, "--config", config], catch_exceptions=False)
 
 
-def created(folder: Path, label: str = "build farm") -> dict[str, str]:
-    return dict(json.loads(amber(folder, "create", "--label", label, "--json").stdout))
+def created(folder: Path, *more: str, label: str = "build farm") -> dict[str, Any]:
+    return dict(json.loads(amber(folder, "create", "--label", label, *more, "--json").stdout))
 
 
-def is_good(folder: Path, key: str) -> bool:
+def is_good(folder: Path, key: str, *, after: timedelta = timedelta()) -> bool:
     with open_api_keys(folder / "attestation.sqlite") as keys:
         try:
-            keys.authorise(key)
+            Callers(keys, now=lambda: datetime.now(UTC) + after).authorise(key)
         except NotAuthorised:
             return False
     return True
@@ -67,8 +69,83 @@ def test_a_key_is_printed_alone_so_that_a_shell_can_take_it(folder: Path) -> Non
 
 def test_a_key_for_machines(folder: Path) -> None:
     made = created(folder)
-    assert set(made) == {"id", "label", "created_at", "revoked_at", "key"}
+    assert made == {
+        "id": made["id"],
+        "label": "build farm",
+        "created_at": made["created_at"],
+        "revoked_at": None,
+        "expires_at": None,
+        "scopes": ["attest"],
+        "policy_ids": [],
+        "policy_must_match": False,
+        "algorithm": None,
+        "profile": None,
+        "rate": None,
+        "burst": None,
+        "replaces": None,
+        "key": made["key"],
+    }
     assert is_good(folder, made["key"])
+
+
+def test_a_key_on_terms(folder: Path) -> None:
+    policy = str(uuid4())
+    made = created(
+        folder,
+        *("--scope", "manage", "--scope", "attest", "--expires", "2126-01-31T12:00:00Z", "--policy", policy),
+        *("--policy-must-match", "--algorithm", "ES256", "--profile", "v2", "--rate", "0.5"),
+    )
+    assert (made["scopes"], made["expires_at"]) == (["attest", "manage"], "2126-01-31T12:00:00+00:00")
+    assert (made["policy_ids"], made["policy_must_match"]) == ([policy], True)
+    assert (made["algorithm"], made["profile"], made["rate"], made["burst"]) == ("ES256", "v2", 0.5, 10)
+    assert "good until 2126-01-31  attest+manage  build farm" in amber(folder, "list").stdout
+
+
+def test_a_key_for_some_days(folder: Path) -> None:
+    made = created(folder, "--days", "7")
+    assert is_good(folder, made["key"], after=timedelta(days=6, hours=23))
+    assert not is_good(folder, made["key"], after=timedelta(days=7))
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        (("--scope", "everything"), 1),
+        (("--expires", "2020-01-01"), 1),
+        (("--expires", "soon"), 2),
+        (("--days", "0"), 2),
+        (("--days", "1", "--expires", "2126-01-01"), 1),
+        (("--policy", "42"), 1),
+        (("--policy", str(UUID(int=1)), "--policy", str(UUID(int=1))), 1),
+        (("--algorithm", "HS256"), 1),
+        (("--profile", "V2!"), 1),
+        (("--rate", "0"), 1),
+        (("--rate", "nan"), 1),
+        (("--rate", "1", "--burst", "0"), 1),
+        (("--burst", "5"), 1),
+    ],
+)
+def test_terms_that_no_key_can_have(folder: Path, more: tuple[str, ...], status: int) -> None:
+    assert amber(folder, "create", "--label", "x", *more).exit_code == status
+    assert json.loads(amber(folder, "list", "--json").stdout) == []
+
+
+def test_a_key_is_rotated_with_overlap(folder: Path) -> None:
+    old = created(folder, "--scope", "manage")
+    done = amber(folder, "rotate", "--id", old["id"], "--overlap-hours", "2")
+    assert done.exit_code == 0
+    key = done.stdout.removesuffix("\n")
+    assert key != old["key"]
+    assert is_good(folder, key)
+    assert is_good(folder, old["key"], after=timedelta(minutes=119))
+    assert not is_good(folder, old["key"], after=timedelta(hours=2))
+    before, after = json.loads(amber(folder, "list", "--json").stdout)
+    assert (after["replaces"], after["scopes"], after["label"]) == (before["id"], ["manage"], "build farm")
+    assert "good until" in amber(folder, "list").stdout
+    amber(folder, "rotate", "--id", after["id"], "--overlap-hours", "0")
+    assert "ended" in amber(folder, "list").stdout
+    assert amber(folder, "rotate", "--id", after["id"]).exit_code == 1
+    assert amber(folder, "rotate", "--id", "42").exit_code == 1
 
 
 def test_the_first_use_makes_a_database_for_its_owner_alone(folder: Path) -> None:

@@ -1,19 +1,21 @@
-"""API keys: told once, kept as hashes, ended at once; who may not ask is not told why."""
+"""API keys: told once, kept as hashes and on their terms; each change is told to whoever asks what has changed."""
 
 from __future__ import annotations
 
 import base64
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
 
 import pytest
 from tests.unit.simulator.stream import stream
 
-from ambergate.core.errors import NotAuthorised, SettingsError
-from ambergate.stores.api_keys import KEY_BYTES, MAX_KEY, MAX_LABEL, ApiKeyStore
+from ambergate.core.errors import SettingsError
+from ambergate.stores.api_keys import KEY_BYTES, MAX_LABEL, ApiKey, ApiKeyStore, digest_of
 from ambergate.stores.engine import open_database
+from ambergate.stores.key_terms import Terms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,16 +30,15 @@ def store(engine: Engine) -> ApiKeyStore:
     return ApiKeyStore(engine)
 
 
-def refusal(store: ApiKeyStore, text: str) -> dict[str, object]:
-    with pytest.raises(NotAuthorised) as caught:
-        store.authorise(text)
-    return caught.value.as_dict()
+def found(store: ApiKeyStore, text: str) -> ApiKey:
+    return store.since(0)[1][digest_of(text)]
 
 
-def test_a_key_lets_its_holder_in(store: ApiKeyStore) -> None:
+def test_a_key_is_found_by_what_is_kept_of_it(store: ApiKeyStore) -> None:
     key, text = store.create("build farm", at=AT)
-    assert store.authorise(text) == key
-    assert (key.label, key.created_at, key.revoked_at) == ("build farm", AT, None)
+    assert found(store, text) == key
+    assert (key.label, key.created_at, key.revoked_at, key.terms) == ("build farm", AT, None, Terms())
+    assert key.holds(AT + timedelta(days=36500))
 
 
 def test_a_key_is_one_that_every_client_sends(store: ApiKeyStore) -> None:
@@ -79,39 +80,136 @@ def test_a_key_survives_a_restart(place: Path | str) -> None:
     key, text = ApiKeyStore(first).create("x", at=AT)
     first.dispose()
     second = open_database(place)
-    assert ApiKeyStore(second).authorise(text) == key
+    assert found(ApiKeyStore(second), text) == key
     second.dispose()
 
 
-def test_a_revoked_key_ends_at_once_and_for_good(store: ApiKeyStore) -> None:
+def test_a_revoked_key_has_ended_for_good(store: ApiKeyStore) -> None:
     key, text = store.create("x", at=AT)
     _, other = store.create("y", at=AT)
     store.revoke(key.id, at=AT + timedelta(days=1))
-    refusal(store, text)
-    store.authorise(other)
+    assert not found(store, text).holds(AT)
+    assert found(store, other).holds(AT)
     store.revoke(key.id, at=AT + timedelta(days=2))
-    (revoked,) = [known for known in store.all() if known.id == key.id]
-    assert revoked.revoked_at == AT + timedelta(days=1), "when it ended first"
+    assert found(store, text).revoked_at == AT + timedelta(days=1), "when it ended first"
 
 
-def test_who_may_not_ask_is_not_told_why(store: ApiKeyStore) -> None:
-    key, text = store.create("x", at=AT)
+TERMS = Terms(
+    scopes=frozenset({"attest", "manage"}),
+    expires_at=AT + timedelta(days=30),
+    policy_ids=(UUID(int=2), UUID(int=1)),
+    policy_must_match=True,
+    default_algorithm="ES256",
+    profile="slim",
+    rate=0.5,
+    burst=7,
+)
+
+
+def test_terms_come_back_as_they_were(store: ApiKeyStore) -> None:
+    key, text = store.create("x", at=AT, terms=TERMS)
+    assert found(store, text) == key
+    assert key.terms == TERMS
+
+
+def test_a_key_ends_by_itself(store: ApiKeyStore) -> None:
+    key, _ = store.create("x", at=AT, terms=TERMS)
+    assert key.holds(AT + timedelta(days=30) - timedelta(microseconds=1))
+    assert not key.holds(AT + timedelta(days=30))
+    with pytest.raises(SettingsError, match="expired"):
+        store.create("x", at=AT + timedelta(days=30), terms=TERMS)
+
+
+def test_a_key_is_rotated_with_overlap(store: ApiKeyStore) -> None:
+    """The new one has the old one's terms and as long a life as that was given; the old one ends after the overlap."""
+    old, text = store.create("x", at=AT, terms=TERMS)
+    later = AT + timedelta(days=20)
+    new, other = store.rotate(old.id, at=later, overlap=timedelta(hours=24))
+    assert other != text
+    assert (new.label, new.replaces, new.created_at) == ("x", old.id, later)
+    assert new.terms == replace(TERMS, expires_at=later + timedelta(days=30))
+    assert found(store, other) == new
+    assert found(store, text).terms == replace(TERMS, expires_at=later + timedelta(hours=24))
+
+
+def test_rotation_does_not_give_the_old_key_more_time(store: ApiKeyStore) -> None:
+    old, text = store.create("x", at=AT, terms=TERMS)
+    store.rotate(old.id, at=AT + timedelta(days=29, hours=12), overlap=timedelta(days=10))
+    assert found(store, text).terms == TERMS
+
+
+def test_without_an_end_rotation_gives_none(store: ApiKeyStore) -> None:
+    old, text = store.create("x", at=AT)
+    new, _ = store.rotate(old.id, at=AT, overlap=timedelta())
+    assert new.terms.expires_at is None
+    assert not found(store, text).holds(AT), "no overlap: it has ended"
+
+
+def test_what_has_ended_is_not_rotated(store: ApiKeyStore) -> None:
+    key, _ = store.create("x", at=AT, terms=TERMS)
+    with pytest.raises(SettingsError, match="ended"):
+        store.rotate(key.id, at=AT + timedelta(days=30), overlap=timedelta())
     store.revoke(key.id, at=AT)
-    told = refusal(store, text)
-    for wrong in (
-        "",
-        "A" * 44,
-        text[:-1],
-        text + "A",
-        text.lower(),
-        text.swapcase(),
-        "A" * (MAX_KEY + 1),
-        "é",
-        "\x00",
-        "' OR 1=1 --",
+    with pytest.raises(SettingsError, match="ended"):
+        store.rotate(key.id, at=AT, overlap=timedelta())
+    with pytest.raises(SettingsError, match="no API key"):
+        store.rotate(uuid4(), at=AT, overlap=timedelta())
+    assert len(store.all()) == 1
+
+
+def test_policies_are_set(store: ApiKeyStore) -> None:
+    key, text = store.create("x", at=AT)
+    changed = store.set_policies(key.id, [UUID(int=5)], must_match=True)
+    assert found(store, text) == changed
+    assert (changed.terms.policy_ids, changed.terms.policy_must_match) == ((UUID(int=5),), True)
+    with pytest.raises(SettingsError, match="policies"):
+        store.set_policies(key.id, [UUID(int=n) for n in range(11)], must_match=True)
+    assert found(store, text) == changed
+
+
+def test_who_asks_what_has_changed_is_told_that_alone(store: ApiKeyStore) -> None:
+    assert store.since(0) == (0, {})
+    key, text = store.create("x", at=AT)
+    number, changed = store.since(0)
+    assert list(changed) == [digest_of(text)]
+    assert store.since(number) == (number, {})
+    _, other = store.create("y", at=AT)
+    later, changed = store.since(number)
+    assert list(changed) == [digest_of(other)]
+    assert later > number
+    for change in (
+        lambda: store.set_policies(key.id, [], must_match=True),
+        lambda: store.rotate(key.id, at=AT, overlap=timedelta(days=1)),
+        lambda: store.revoke(key.id, at=AT),
     ):
-        assert refusal(store, wrong) == told
-    assert text not in str(told)
+        before = store.since(0)[0]
+        change()
+        assert digest_of(text) in store.since(before)[1]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"scopes": frozenset()},
+        {"scopes": frozenset({"attest", "everything"})},
+        {"expires_at": datetime(2026, 3, 1)},  # noqa: DTZ001  that is what is wrong with it
+        {"policy_ids": (UUID(int=1), UUID(int=1))},
+        {"policy_ids": tuple(UUID(int=n) for n in range(11))},
+        {"default_algorithm": "HS256"},
+        {"profile": "Slim\n"},
+        {"rate": 1.0},
+        {"burst": 1},
+        {"rate": 0.0, "burst": 1},
+        {"rate": float("nan"), "burst": 1},
+        {"rate": float("inf"), "burst": 1},
+        {"rate": -1.0, "burst": 1},
+        {"rate": 1.0, "burst": 0},
+        {"rate": 1.0, "burst": 10**9},
+    ],
+)
+def test_terms_that_no_key_can_have(wrong: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError):
+        Terms(**wrong)
 
 
 def test_there_is_nothing_to_revoke(store: ApiKeyStore) -> None:
@@ -153,7 +251,7 @@ def test_threads_share_a_store(store: ApiKeyStore) -> None:
 
     def work() -> None:
         key, text = store.create("x", at=AT)
-        assert store.authorise(text) == key
+        assert found(store, text) == key
         texts.append(text)
 
     threads = [threading.Thread(target=work) for _ in range(8)]

@@ -17,6 +17,7 @@ from sqlalchemy import event, inspect, select, text
 from ambergate.core.errors import NotAuthorised, SettingsError
 from ambergate.stores.api_keys import ApiKeyStore
 from ambergate.stores.engine import open_database, open_engine, reading, writing
+from ambergate.stores.key_terms import Terms
 from ambergate.stores.migrations import configuration, upgrade
 from ambergate.stores.schema import HEAD, REVISIONS, prepare
 from ambergate.stores.tables import METADATA
@@ -95,7 +96,9 @@ def test_a_database_from_before_migrations_keeps_what_it_holds(tmp_path: Path) -
             connection.execute(text(statement or "SELECT 1"))
     before.dispose()
     engine = open_database(tmp_path / "a.sqlite")
-    assert [key.label for key in ApiKeyStore(engine).all()] == ["old"]
+    (old,) = ApiKeyStore(engine).since(0)[1].values()
+    assert old.label == "old"
+    assert old.terms == Terms(), "it attests, without an end, and sets nothing"
     assert not inspect(engine).has_table("schema_versions")
     assert differences(engine) == []
     engine.dispose()
@@ -117,13 +120,13 @@ def test_nodes_that_start_together_make_the_tables_once(place: Path | str, *, ol
 
 
 def test_a_database_of_a_newer_release_is_left_alone(place: Path | str, engine: Engine) -> None:
-    key, text_of_key = ApiKeyStore(engine).create("x", at=AT)
+    key, _ = ApiKeyStore(engine).create("x", at=AT)
     with writing(engine) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(SettingsError, match="newer release") as caught:
         open_database(place)
     assert (caught.value.seen, caught.value.wanted) == ("schema 9999", f"schema {HEAD} or older")
-    assert ApiKeyStore(engine).authorise(text_of_key) == key
+    assert ApiKeyStore(engine).all() == (key,)
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def create_app(
         issuer=issuer,
         seen=state.platforms,
     )
-    callers = Callers(state.api_keys)
+    callers = Callers(state.api_keys, now=now)
     authorise = Authoriser(callers, anonymous=config.insecure_allow_anonymous)
     return build(
         [

@@ -93,8 +93,12 @@ class SigningKeys(Protocol):
 class Authorisation(Protocol):
     """Knows who may ask."""
 
+    def at_hand(self, text: str, /) -> Caller | None:
+        """Whose API key this is, if that can be told without waiting; raises `NotAuthorised`, `TooManyRequests`."""
+        ...
+
     def authorise(self, text: str, /) -> Caller:
-        """Whose API key this is; raises `NotAuthorised`."""
+        """Whose API key this is; may wait. Raises `NotAuthorised`, `TooManyRequests`, `Unavailable`."""
         ...
 
     def check(self) -> None:

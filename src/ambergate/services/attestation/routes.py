@@ -10,9 +10,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 import ambergate
+from ambergate.core.errors import NotPermitted
 from ambergate.core.token.names import Profile
 from ambergate.services.attestation.evidence import Rule
-from ambergate.services.attestation.ports import ANYBODY
+from ambergate.services.attestation.ports import ANYBODY, ATTEST
 from ambergate.services.attestation.wire import (
     AttestRequest,
     CompositeRequest,
@@ -43,23 +44,40 @@ _MEDIA: Final = frozenset({_JSON, _OLD_TOKEN, "application/*", "*/*", ""})
 
 
 class Authoriser:
-    """Lets a request pass whose `x-api-key` is good. Looks it up in a thread: a database is asked.
+    """Lets a request pass whose `x-api-key` is good, for what that key is given for.
 
     Args:
-        keys: who may ask.
-        anonymous: whether a request without the header passes too.
+        keys: who may ask. Asked in a thread where it may have to wait for a database.
+        anonymous: whether a request without the header may attest too.
     """
 
     def __init__(self, keys: Authorisation, *, anonymous: bool) -> None:
         self._keys = keys
         self._anonymous = anonymous
 
-    async def __call__(self, request: Request, *, instead: str | None = None) -> Caller:
-        """Who asks; raises `NotAuthorised`. `instead` counts where the header is not there."""
+    async def __call__(self, request: Request, scope: str = ATTEST, *, instead: str | None = None) -> Caller:
+        """Who asks. `instead` counts where the header is not there.
+
+        Raises:
+            NotAuthorised: no key, or none that is known.
+            NotPermitted: a key for other things.
+            TooManyRequests: it asks more often than it may.
+        """
         given = request.headers.get("x-api-key", instead)
-        if given is None and self._anonymous:
+        if given is None and self._anonymous and scope in ANYBODY.scopes:
             return ANYBODY
-        return await run_in_threadpool(self._keys.authorise, given or "")
+        text = given or ""
+        caller = self._keys.at_hand(text)
+        if caller is None:
+            caller = await run_in_threadpool(self._keys.authorise, text)
+        if scope not in caller.scopes:
+            raise NotPermitted(
+                "the API key is not for this",
+                seen=f"a key to {' and '.join(sorted(caller.scopes))}",
+                wanted=f"a key to {scope}",
+                hint=f"create one with `amber apikey create --scope {scope}`",
+            )
+        return caller
 
 
 def nonce_routes(nonces: Nonces, authorise: Authoriser, now: Callable[[], datetime]) -> list[Route]:

@@ -19,12 +19,14 @@ from ambergate.core.errors import (
     MalformedCollateral,
     NotAuthorised,
     NotGenuine,
+    NotPermitted,
     NotWelcome,
     Refusal,
     ReleaseRefused,
     TimedOut,
     TokenRejected,
     TooLarge,
+    TooManyRequests,
     Unavailable,
 )
 
@@ -46,7 +48,9 @@ STATUSES: Final[tuple[tuple[type[AmberError], int], ...]] = (
     (NotGenuine, 400),
     (NotWelcome, 400),
     (TokenRejected, 401),
+    (NotPermitted, 403),
     (NotAuthorised, 401),
+    (TooManyRequests, 429),
     (ReleaseRefused, 403),
     (TooLarge, 413),
     (TimedOut, 504),
@@ -100,8 +104,10 @@ def problem_response(error: AmberError, status: int) -> Response:
     body = {"error": text, **error.as_dict()}
     del body["message"]
     headers = {}
-    if status == 401:
+    if status in {401, 429} or isinstance(error, NotPermitted):
         body["message"] = text  # what the API gateways of this protocol answer with
+    if isinstance(error, TooManyRequests):
+        headers["retry-after"] = str(error.retry_after)
     if status in {408, 413}:
         headers["connection"] = "close"  # the rest of the request was not read
     return json_response(body, status=status, headers=headers)
