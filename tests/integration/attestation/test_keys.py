@@ -89,6 +89,8 @@ def test_each_scope_opens_its_own_routes(service: Service, state: State, scopes:
                     assert answer.status_code not in {401, 403}, path
                     continue
                 assert answer.status_code == 403, path
+                if path.startswith("/attest/"):
+                    continue  # Azure's clients read errors in a shape of their own
                 told = answer.json()
                 assert told["code"] == "not-permitted"
                 assert told["error"] == told["message"]
