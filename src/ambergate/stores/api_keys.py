@@ -1,8 +1,7 @@
 """API keys of the attestation service: shown once when made, kept as a hash, with the terms on which they hold.
 
 A key is 33 random bytes, so its SHA-256 cannot be guessed back; a slow password hash would add nothing but load to
-every request. Rows are never deleted, and each change of one gives it the next number of a counter that all writers
-share: who asks `since` a number reads what has changed, and nothing else.
+every request. Rows are never deleted, and changes are numbered: who asks `since` a number reads what has changed.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from uuid import UUID, uuid4
 from sqlalchemy import insert, select, update
 
 from ambergate.core.errors import SettingsError
+from ambergate.stores.changes import latest, next_number
 from ambergate.stores.key_terms import Terms
-from ambergate.stores.tables import api_key_changes as _changes
 from ambergate.stores.tables import api_keys as _keys
 from ambergate.stores.transactions import reading, writing
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine, Row
 
+CHANGES: Final = "api keys"
 KEY_BYTES: Final = 33  # a multiple of three: base64 without padding
 MAX_LABEL: Final = 200  # characters
 
@@ -159,11 +159,11 @@ class ApiKeyStore:
             Unavailable: the database does not answer.
         """
         with reading(self._engine) as connection:
-            latest = connection.scalar(select(_changes.c.number)) or 0
-            if latest == number:
-                return latest, {}
+            last = latest(connection, CHANGES)
+            if last == number:
+                return last, {}
             rows = connection.execute(select(_keys).where(_keys.c.changed > number)).all()
-        return latest, {row.digest: _known(row) for row in rows}
+        return last, {row.digest: _known(row) for row in rows}
 
     def check(self) -> None:
         """Ask the database something, for health checks.
@@ -193,14 +193,6 @@ def holders_of(connection: Connection, policy_id: UUID) -> list[str]:
     return list(connection.scalars(select(_keys.c.id).where(_keys.c.revoked_at.is_(None), named).order_by(_keys.c.id)))
 
 
-def next_number(connection: Connection) -> int:
-    """The next change's number. Until the transaction ends no other writer gets one, so that none is seen too late."""
-    taken = connection.execute(update(_changes).values(number=_changes.c.number + 1)).rowcount
-    if not taken:
-        connection.execute(insert(_changes).values(id=1, number=1))
-    return int(connection.scalar(select(_changes.c.number)) or 0)
-
-
 def _insert(connection: Connection, key: ApiKey, drawn: str) -> None:
     values = {
         "id": str(key.id),
@@ -208,19 +200,18 @@ def _insert(connection: Connection, key: ApiKey, drawn: str) -> None:
         "digest": digest_of(drawn),
         "created_at": key.created_at.isoformat(),
         "replaces": None if key.replaces is None else str(key.replaces),
-        "changed": next_number(connection),
+        "changed": next_number(connection, CHANGES),
         **_values_of(key.terms),
     }
     connection.execute(insert(_keys).values(values))
 
 
 def _change(connection: Connection, key_id: UUID, **values: object) -> None:
-    values["changed"] = next_number(connection)
+    values["changed"] = next_number(connection, CHANGES)
     connection.execute(update(_keys).where(_keys.c.id == str(key_id)).values(values))
 
 
 def _one(connection: Connection, key_id: UUID) -> ApiKey:
-    next_number(connection)  # before it is read: what is decided on it still holds when it is written
     row = connection.execute(select(_keys).where(_keys.c.id == str(key_id))).first()
     if row is None:
         raise SettingsError("there is no API key of this id", seen=key_id, hint="amber apikey list shows them")

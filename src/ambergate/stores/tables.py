@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, MetaData, String, Table, Text, false
+from sqlalchemy import Boolean, Column, Float, ForeignKey, Integer, LargeBinary, MetaData, String, Table, Text, false
 
 if TYPE_CHECKING:
     from sqlalchemy.types import TypeEngine
@@ -45,12 +45,43 @@ api_keys: Final = Table(
     Column("changed", Integer, nullable=False, server_default="1", index=True),
 )
 
-# One row: the number of the latest change of any key.
-api_key_changes: Final = Table(
-    "api_key_changes",
+# One row for each kind of thing that processes keep in memory: the number of the latest change of any of them.
+changes: Final = Table(
+    "changes",
     METADATA,
-    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String(32), primary_key=True),
     Column("number", Integer, nullable=False),
+)
+
+policies: Final = Table(
+    "policies",
+    METADATA,
+    Column("id", String(36), primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("name", String(64), nullable=False),  # of the latest version
+    Column("version", Integer, nullable=False),  # the latest
+    Column("attestation_type", String(64), nullable=False),
+    Column("service_offer_id", String(36), nullable=True),
+    Column("created_at", ascii_text(), nullable=False),
+    Column("created_by", String(36), nullable=True),
+    Column("deleted_at", ascii_text(), nullable=True),
+    Column("deleted_by", String(36), nullable=True),
+    Column("changed", Integer, nullable=False, index=True),
+)
+
+policy_versions: Final = Table(
+    "policy_versions",
+    METADATA,
+    Column("policy_id", String(36), ForeignKey("policies.id"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("language", String(8), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("hash", LargeBinary(48), nullable=False),
+    Column("jwt", Text, nullable=True),
+    Column("signer", LargeBinary(32), nullable=True),
+    Column("made_at", ascii_text(), nullable=False),
+    Column("made_by", String(36), nullable=True),
 )
 
 signing_material: Final = Table(

@@ -21,7 +21,7 @@ from tests.integration.attestation.scene import (
 )
 
 from ambergate.services.attestation.app import State, open_state
-from ambergate.services.attestation.callers import REFRESH, TRUST
+from ambergate.services.attestation.memory import REFRESH, TRUST
 from ambergate.stores.key_terms import Terms
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import event
 
 from ambergate.core.errors import AmberError, NotAuthorised, TooManyRequests, Unavailable
-from ambergate.services.attestation.callers import MAX_KEY, MISSED, REFRESH, RETRY, TRUST, Callers
+from ambergate.services.attestation.callers import MAX_KEY, Callers
+from ambergate.services.attestation.memory import MISSED, REFRESH, RETRY, TRUST
 from ambergate.stores.api_keys import ApiKeyStore
 from ambergate.stores.engine import open_database
 from ambergate.stores.key_terms import Terms
@@ -242,7 +243,7 @@ def test_another_database_in_its_place(tmp_path: Path, clock: Clock) -> None:
     current.create("y", at=AT)
     callers = Callers(current, now=clock)
     callers.authorise(text)
-    callers._keys = backup
+    callers._known._since = backup.since
     clock.at += REFRESH
     refusal(callers, text)
     callers.authorise(kept)
