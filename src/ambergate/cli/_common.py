@@ -15,6 +15,7 @@ from ambergate.core.errors import (
     Malformed,
     NotAuthorised,
     NotGenuine,
+    NotIntact,
     NotWelcome,
     ReleaseRefused,
     TokenRejected,
@@ -41,6 +42,7 @@ _EXIT_CODES: tuple[tuple[type[AmberError], int], ...] = (
     (TokenRejected, EXIT_REFUSED),
     (NotGenuine, EXIT_NOT_GENUINE),
     (Malformed, EXIT_NOT_GENUINE),
+    (NotIntact, EXIT_NOT_GENUINE),
     (Unavailable, EXIT_UNREACHABLE),
 )
 

@@ -13,6 +13,7 @@
     ├── NotAuthorised           the caller is not who may ask
     │   └── NotPermitted            ... for this
     ├── TooManyRequests         the caller asks more often than it may
+    ├── NotIntact               a log that is not the one that was written
     ├── SettingsError           our user told us something unusable
     ├── Unavailable             something we need did not answer, or refused to
     │   └── TimedOut            ... within the deadline
@@ -212,6 +213,12 @@ class TooManyRequests(AmberError):
     ) -> None:
         super().__init__(message, code=code, wanted=wanted, hint=hint)
         self.retry_after = retry_after
+
+
+class NotIntact(AmberError):
+    """A record that was changed, removed or moved after it was written, or a log that is not the one vouched for."""
+
+    CODE = "not-intact"
 
 
 class SettingsError(AmberError):

@@ -7,7 +7,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Boolean, Column, Float, ForeignKey, Integer, LargeBinary, MetaData, String, Table, Text, false
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    false,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy.types import TypeEngine
@@ -21,6 +34,11 @@ DIGITS: Final = 40
 def ascii_text(length: int | None = None) -> TypeEngine[str]:
     """Text that compares by its octets on every engine, whatever the database's locale."""
     return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
+def counter() -> TypeEngine[int]:
+    """A number of 63 bits; on SQLite the row's own, which costs no index."""
+    return BigInteger().with_variant(Integer(), "sqlite")
 
 
 METADATA: Final = MetaData()
@@ -128,4 +146,24 @@ broker_secrets: Final = Table(
     Column("sealed", LargeBinary, nullable=False),
     Column("size", Integer, nullable=False),
     Column("created_at", ascii_text(), nullable=False),
+)
+
+# The audit log: one row says where it stands, and each entry is a row. `nodes` is the leaf hash, then the hash of
+# every other complete subtree that ends with it: all that proofs are made of.
+audit_head: Final = Table(
+    "audit_head",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("size", counter(), nullable=False),
+    Column("peaks", LargeBinary, nullable=False),
+    Column("note", Text, nullable=False),
+)
+
+audit_entries: Final = Table(
+    "audit_entries",
+    METADATA,
+    Column("seq", counter(), primary_key=True, autoincrement=False),
+    Column("jti", ascii_text(36), nullable=True, index=True),
+    Column("record", Text, nullable=False),
+    Column("nodes", LargeBinary, nullable=False),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-# The transaction is the caller's on both engines: no step commits by itself. SQLite cannot alter most things in place:
-# `render_as_batch` is for those who write steps, which copy a table there.
-context.configure(connection=context.config.attributes["connection"], render_as_batch=True)
-context.run_migrations()
+if __name__ == "env_py":  # as Alembic calls it; imported by its own name, it does nothing
+    # The transaction is the caller's on both engines: no step commits by itself.
+    context.configure(connection=context.config.attributes["connection"])
+    context.run_migrations()
