@@ -42,7 +42,7 @@ def serve(config: Path, *, as_json: bool) -> None:
 
     settings = load(config)
     _log_to_stderr()
-    with open_state(settings, at=now()) as state, open_roots(settings, state.collateral) as roots:
+    with open_state(settings, at=now(), now=now) as state, open_roots(settings, state.collateral) as roots:
         listener = bound_socket(settings.host, settings.port)
         host, port = listener.getsockname()[:2]
 

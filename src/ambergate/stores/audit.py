@@ -21,7 +21,17 @@ from sqlalchemy.exc import IntegrityError
 
 from ambergate.core.errors import NotIntact
 from ambergate.stores.audit_check import check_continues, check_head, check_tail
-from ambergate.stores.audit_rows import Draft, Entry, Head, Nodes, append_entries, begin_log, find_entry, read_head
+from ambergate.stores.audit_rows import (
+    Draft,
+    Entry,
+    Head,
+    Nodes,
+    append_entries,
+    begin_log,
+    find_entry,
+    last_place,
+    read_head,
+)
 from ambergate.stores.checkpoints import MAX_NOTE
 from ambergate.stores.group_commit import GroupCommit
 from ambergate.stores.merkle import EMPTY_ROOT, Frontier, inclusion_proof
@@ -126,6 +136,17 @@ class AuditLog:
             Unavailable: the database does not answer.
         """
         return prove(self._engine, entry)
+
+    def check(self) -> None:
+        """Ask the log for its end, for health checks.
+
+        Raises:
+            NotIntact: the head is gone, or not what was written.
+            Unavailable: the database does not answer.
+        """
+        with reading(self._engine) as connection:
+            known(read_head(connection))
+            last_place(connection)
 
     def close(self) -> None:
         """Commit what waits, pin the head, and stop."""

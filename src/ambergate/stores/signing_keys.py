@@ -45,6 +45,22 @@ class SigningMaterialStore:
                 return made
         return {row.name: self._sealer.open(row.sealed, context=_context(row.name)) for row in rows}
 
+    def ensure(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """One of them; made by `make` when it is not there yet. Two processes that ask together get the same.
+
+        Raises:
+            SettingsError: sealed under another key-encryption key, or changed since.
+            Unavailable: the database does not answer.
+        """
+        with writing(self._engine) as connection:
+            sealed = connection.scalar(select(_material.c.sealed).where(_material.c.name == name))
+            if sealed is None:
+                made = make()
+                values = {"name": name, "sealed": self._sealer.seal(made, context=_context(name))}
+                connection.execute(insert(_material).values(values))
+                return made
+        return self._sealer.open(sealed, context=_context(name))
+
 
 def _context(name: str) -> str:
     """What sealed material is bound to. Changing this makes every stored key unreadable."""

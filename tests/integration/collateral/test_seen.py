@@ -16,17 +16,22 @@ from ambergate.core.collateral.tcb_info import TcbStatus
 from ambergate.core.errors import NotGenuine, NotWelcome
 from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.pcs.offline import DirectoryCollateral
+from ambergate.services.attestation.audit import AuditTrail
 from ambergate.services.attestation.evidence import Evidence
 from ambergate.services.attestation.nonces import Nonces
 from ambergate.services.attestation.pki import TokenPki, make_material
 from ambergate.services.attestation.ports import ANYBODY
 from ambergate.services.attestation.usecase import Attestation, Issuer, Trust
 from ambergate.simulator.faults import SPECIMEN
+from ambergate.stores.audit import AuditLog
+from ambergate.stores.checkpoints import CheckpointSigner
 from ambergate.stores.engine import open_database
 from ambergate.stores.platforms import PlatformStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sqlalchemy import Engine
 
     from ambergate.simulator.platform import SimulatedPlatform
 
@@ -37,14 +42,26 @@ def keys() -> TokenPki:
 
 
 @pytest.fixture
-def seen(site: Site) -> Iterator[PlatformStore]:
+def engine(site: Site) -> Iterator[Engine]:
     engine = open_database(site.folder / "attestation.sqlite")
-    yield PlatformStore(engine)
+    yield engine
     engine.dispose()
 
 
 @pytest.fixture
-def attestation(site: Site, keys: TokenPki, seen: PlatformStore) -> Attestation:
+def seen(engine: Engine) -> PlatformStore:
+    return PlatformStore(engine)
+
+
+@pytest.fixture
+def log(engine: Engine) -> Iterator[AuditLog]:
+    log = AuditLog(engine, CheckpointSigner("attest.example", bytes(32)), now=lambda: NOW)
+    yield log
+    log.close()
+
+
+@pytest.fixture
+def attestation(site: Site, keys: TokenPki, seen: PlatformStore, log: AuditLog) -> Attestation:
     anchor = TrustAnchor.from_pem(PLATFORM.root_pem)
     lifetime = timedelta(seconds=300)
     return Attestation(
@@ -55,6 +72,7 @@ def attestation(site: Site, keys: TokenPki, seen: PlatformStore) -> Attestation:
         issuer=Issuer(
             base_url="https://attest.example", instance_id=UUID(int=1), token_lifetime=lifetime, new_id=uuid4
         ),
+        audit=AuditTrail(log, lambda: (None, None)),
         seen=seen,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import pytest
@@ -17,6 +18,9 @@ from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.services.attestation.nonces import Nonces
 from ambergate.services.attestation.pki import TokenPki, make_material
 from ambergate.services.attestation.usecase import Attestation, Issuer, Trust
+
+if TYPE_CHECKING:
+    from ambergate.services.attestation.decision import Decision
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -45,6 +49,11 @@ def test_a_part_that_is_missing_or_broken(material: dict[str, bytes], name: str)
             TokenPki(broken)
 
 
+class Unasked:
+    def record(self, decision: Decision, /) -> None:
+        raise AssertionError(decision)
+
+
 @pytest.mark.parametrize("count", [0, 2])
 def test_each_root_is_named_and_once(material: dict[str, bytes], count: int) -> None:
     """Else one root could be both genuine and simulated, and the last word would win."""
@@ -57,4 +66,11 @@ def test_each_root_is_named_and_once(material: dict[str, bytes], count: int) -> 
     )
     nonces = Nonces(bytes(32), lifetime=timedelta(seconds=120), token_bytes=stream("x"))
     with pytest.raises(SettingsError, match="each root"):
-        Attestation(roots=roots, policy=AppraisalPolicy(), nonces=nonces, keys=TokenPki(material), issuer=issuer)
+        Attestation(
+            roots=roots,
+            policy=AppraisalPolicy(),
+            nonces=nonces,
+            keys=TokenPki(material),
+            issuer=issuer,
+            audit=Unasked(),
+        )

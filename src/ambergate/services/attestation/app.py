@@ -9,6 +9,8 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ambergate.services.attestation.audit import AuditTrail
+from ambergate.services.attestation.audit_routes import audit_routes
 from ambergate.services.attestation.azure import azure_route
 from ambergate.services.attestation.callers import Callers
 from ambergate.services.attestation.health import collateral_health
@@ -18,8 +20,11 @@ from ambergate.services.attestation.published import published_routes
 from ambergate.services.attestation.routes import Authoriser, attest_routes, nonce_routes, version_route
 from ambergate.services.attestation.usecase import Attestation, Issuer
 from ambergate.services.web.application import build
+from ambergate.services.web.framing import request_names
 from ambergate.services.web.health import health_route
 from ambergate.stores.api_keys import ApiKeyStore
+from ambergate.stores.audit import AuditLog
+from ambergate.stores.audit_key import checkpoint_signer
 from ambergate.stores.collateral import CollateralStore
 from ambergate.stores.engine import open_database
 from ambergate.stores.platforms import PlatformStore
@@ -48,6 +53,7 @@ class State:
     nonce_key: bytes
     collateral: CollateralStore
     platforms: PlatformStore
+    audit: AuditLog
 
     def __repr__(self) -> str:
         return "State(...)"
@@ -70,11 +76,22 @@ def open_api_keys(database: Path | str) -> Iterator[ApiKeyStore]:
 
 @contextlib.contextmanager
 def open_state(
-    config: Config, *, at: datetime, token_bytes: Callable[[int], bytes] = secrets.token_bytes
+    config: Config,
+    *,
+    at: datetime,
+    now: Callable[[], datetime] | None = None,
+    token_bytes: Callable[[int], bytes] = secrets.token_bytes,
 ) -> Iterator[State]:
     """The state of this configuration; signing keys are made at the first start (about a second).
 
+    Args:
+        config: read by `config.load`.
+        at: now, aware.
+        now: the clock that the audit log's checkpoints tell; stands still at `at` when not given.
+        token_bytes: randomness for keys.
+
     Raises:
+        NotIntact: the audit log is not the one that was written.
         SettingsError: database or key-encryption key cannot be used, or do not belong together.
         Unavailable: the database does not answer.
     """
@@ -86,7 +103,12 @@ def open_state(
         )
         keys = ApiKeyStore(engine, token_bytes=token_bytes)
         pki, nonce_key = TokenPki(material), material[_NONCE_KEY]
-        yield State(keys, pki, nonce_key, CollateralStore(engine), PlatformStore(engine))
+        signer = checkpoint_signer(SigningMaterialStore(engine, sealer), config.base_url, token_bytes=token_bytes)
+        audit = AuditLog(engine, signer, now=now or (lambda: at), pin=config.checkpoint)
+        try:
+            yield State(keys, pki, nonce_key, CollateralStore(engine), PlatformStore(engine), audit)
+        finally:
+            audit.close()
     finally:
         engine.dispose()
 
@@ -124,6 +146,7 @@ def create_app(
         nonces=nonces,
         keys=state.pki,
         issuer=issuer,
+        audit=AuditTrail(state.audit, request_names),
         seen=state.platforms,
     )
     callers = Callers(state.api_keys, now=now)
@@ -134,7 +157,8 @@ def create_app(
             *attest_routes(attestation, authorise, now, v1_profile=config.profile),
             azure_route(attestation, authorise, now),
             version_route(authorise),
+            *audit_routes(state.audit, authorise),
             *published_routes(state.pki, issuer, now),
-            health_route({"database": callers.check}, lambda: collateral_health(roots)),
+            health_route({"database": callers.check, "audit": state.audit.check}, lambda: collateral_health(roots)),
         ]
     )

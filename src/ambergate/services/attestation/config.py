@@ -36,6 +36,9 @@
                                             # does not look at `tee_simulated` believes them
     insecure_allow_anonymous = false        # the default: an API key is needed
 
+    [audit]
+    checkpoint = "attestation.checkpoint"   # the default: beside the database and named like it; better on another disk
+
     [policy]                                # what genuine evidence is welcome; see core/appraise/policy.py
     tcb_statuses = ["UpToDate", "SWHardeningNeeded"]
     collateral_grace_hours = 0              # the default; up to 720: in an outage of all sources, statements that have
@@ -100,12 +103,19 @@ class TokensTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     insecure_allow_anonymous: bool = False
 
 
+class AuditTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[audit]`: the file outside the database that tells where the audit log stood."""
+
+    checkpoint: str | None = None
+
+
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     base_url: str
     listen: Listen
     store: StoreTable
     anchors: list[AnchorTable] = []
     tokens: TokensTable = TokensTable()
+    audit: AuditTable = AuditTable()
     policy: dict[str, object] = {}
 
 
@@ -140,6 +150,7 @@ class Config:
     tls: TlsFiles
     database: Path | str
     key_encryption_key: Path
+    checkpoint: Path
     anchors: tuple[Anchor, ...]
     token_lifetime: timedelta
     nonce_lifetime: timedelta
@@ -167,6 +178,7 @@ def load(path: Path) -> Config:
         tls=TlsFiles(certificate=folder / file.listen.certificate, key=folder / file.listen.key),
         database=database_place(file.store.database, folder),
         key_encryption_key=folder / file.store.key_encryption_key,
+        checkpoint=_checkpoint(file, folder),
         anchors=_anchors(file.anchors, folder),
         token_lifetime=_seconds("tokens.lifetime_seconds", file.tokens.lifetime_seconds, MAX_LIFETIME),
         nonce_lifetime=_seconds("tokens.nonce_seconds", file.tokens.nonce_seconds, MAX_NONCE),
@@ -176,6 +188,14 @@ def load(path: Path) -> Config:
         insecure_allow_anonymous=file.tokens.insecure_allow_anonymous,
         policy=_policy(file.policy),
     )
+
+
+def _checkpoint(file: _File, folder: Path) -> Path:
+    """Beside a database file and named like it, unless said otherwise."""
+    if file.audit.checkpoint is not None:
+        return folder / file.audit.checkpoint
+    place = database_place(file.store.database, folder)
+    return folder / "audit.checkpoint" if isinstance(place, str) else place.with_suffix(".checkpoint")
 
 
 def _anchors(tables: Sequence[AnchorTable], folder: Path) -> tuple[Anchor, ...]:

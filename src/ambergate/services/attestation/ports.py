@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ambergate.core.measurements import Fmspc
     from ambergate.core.token.jose import SigningKey
     from ambergate.core.verify.forecast import PlatformKind
+    from ambergate.services.attestation.decision import Decision
 
 
 ATTEST: Final = "attest"  # scope: nonces and tokens
@@ -103,6 +104,14 @@ class Authorisation(Protocol):
 
     def check(self) -> None:
         """Raises when it could not tell."""
+        ...
+
+
+class Audit(Protocol):
+    """Keeps every decision."""
+
+    def record(self, decision: Decision, /) -> None:
+        """Returns once the decision is durable; raises `Unavailable` when that is not known."""
         ...
 
 

@@ -11,6 +11,7 @@ from ambergate.core.appraise.grace import verify_within_grace
 from ambergate.core.collateral.certificates import read_pem_chain
 from ambergate.core.collateral.needs import needs_of
 from ambergate.core.errors import (
+    AmberError,
     Malformed,
     MalformedCollateral,
     MalformedEvidence,
@@ -28,6 +29,7 @@ from ambergate.core.verify.memo import Verifier
 from ambergate.core.verify.recent import Recent
 from ambergate.core.verify.steps import BY_ID
 from ambergate.services.attestation.binding import check_binding
+from ambergate.services.attestation.decision import Decision, is_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from ambergate.core.verify.verdict import VerifiedQuote
     from ambergate.services.attestation.evidence import Evidence
     from ambergate.services.attestation.nonces import Nonces
-    from ambergate.services.attestation.ports import Caller, CollateralSource, SeenPlatforms, SigningKeys
+    from ambergate.services.attestation.ports import Audit, Caller, CollateralSource, SeenPlatforms, SigningKeys
 
 DEFAULT_ALGORITHM: Final = "PS384"  # where neither request nor key names one: wire protocol, 1.4
 MAX_CHAINS: Final = 100_000  # whose needs are remembered; each takes below 1 KiB
@@ -99,13 +101,14 @@ class Attestation:
         nonces: makes and recognises nonces.
         keys: sign tokens.
         issuer: who issues them.
+        audit: keeps each decision before it is told.
         seen: is told of every platform that gave genuine evidence, welcome or not.
 
     Raises:
         SettingsError: two roots with one key, or none.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is a part of its own
         self,
         *,
         roots: Sequence[Trust],
@@ -113,6 +116,7 @@ class Attestation:
         nonces: Nonces,
         keys: SigningKeys,
         issuer: Issuer,
+        audit: Audit,
         seen: SeenPlatforms | None = None,
     ) -> None:
         self._roots = {trust.anchor.key: (trust, Verifier(anchor=trust.anchor)) for trust in roots}
@@ -122,6 +126,7 @@ class Attestation:
         self._nonces = nonces
         self._keys = keys
         self._issuer = issuer
+        self._audit = audit
         self._seen = seen
         self._needs: Recent[bytes, Needs] = Recent(MAX_CHAINS)
 
@@ -138,8 +143,21 @@ class Attestation:
             TooLarge: a token could not hold the runtime data.
             NotGenuine: quote, nonce, chain, signature or binding does not hold; names the step.
             NotWelcome: the policy refuses it.
-            Unavailable: collateral cannot be had.
+            Unavailable: collateral cannot be had, or the decision cannot be recorded.
         """
+        decision = Decision(at=at, key_id=caller.key_id, quote_hash=hashlib.sha256(evidence.quote).digest())
+        try:
+            token = self._decide(evidence, caller, decision)
+        except AmberError as error:
+            if is_refusal(error):
+                decision.error = error
+                self._audit.record(decision)
+            raise
+        self._audit.record(decision)
+        return token
+
+    def _decide(self, evidence: Evidence, caller: Caller, decision: Decision) -> str:
+        at = decision.at
         if evidence.policy_ids:
             mismatches = [
                 {"rule": "policy_ids", "seen": str(i), "wanted": "a policy of this service"}
@@ -148,14 +166,16 @@ class Attestation:
             raise NotWelcome("no such policy is known here", code="unknown-policy", mismatches=mismatches)
         fresh = self._nonces.check(evidence.nonce, at) if evidence.nonce is not None else b""
         trust, verified = self._verify(evidence.quote, at)
+        decision.verified, decision.simulated = verified, trust.simulated
         azure = check_binding(verified, evidence, fresh)
         if self._seen is not None:
             self._seen.saw(PlatformKind.of(verified), at=at)
         appraisal = appraise(verified, self._policy, at=at)
         algorithm = evidence.algorithm or caller.default_algorithm or DEFAULT_ALGORITHM
         key = self._keys.key_for(algorithm)
-        issuance = self._issuance(evidence, trust, appraisal, at, azure=azure)
         profile = Profile(evidence.profile or caller.profile or evidence.endpoint_profile)
+        issuance = self._issuance(evidence, trust, appraisal, at, azure=azure)
+        decision.token_id, decision.profile, decision.algorithm = issuance.token_id, profile, algorithm
         return issue_token(appraisal, issuance, key, algorithm, profile=profile)
 
     def _verify(self, raw: bytes, at: datetime) -> tuple[Trust, VerifiedQuote]:

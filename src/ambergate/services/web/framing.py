@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 import secrets
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
 from ambergate.services.web.problems import internal_error, json_response
@@ -20,6 +21,8 @@ _LOG = logging.getLogger("ambergate.web")
 
 # The expression that the clients of this protocol apply to their own request ids. It keeps quotes and control
 # characters out of headers and logs.
+_NAMES: ContextVar[tuple[str | None, str | None]] = ContextVar("request_names", default=(None, None))
+
 REQUEST_ID: Final = re.compile(rb"[a-zA-Z0-9_ /.-]{1,128}")
 
 
@@ -46,6 +49,7 @@ class Framing:
             return
         exchange = _Exchange(scope, send, trace_id=self._trace_ids())
         started = asyncio.get_running_loop().time()
+        _NAMES.set((None if exchange.request_id is None else exchange.request_id.decode(), exchange.trace_id))
         try:
             if exchange.malformed:
                 await _refuse_request_id(scope, receive, exchange)
@@ -57,6 +61,11 @@ class Framing:
                 await internal_error()(scope, receive, exchange.send)
         finally:
             exchange.log(seconds=asyncio.get_running_loop().time() - started)
+
+
+def request_names() -> tuple[str | None, str | None]:
+    """The caller's id and our trace id of the request that is being served here, in its task and its threads."""
+    return _NAMES.get()
 
 
 class _Exchange:

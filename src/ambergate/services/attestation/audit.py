@@ -1,0 +1,97 @@
+"""The audit trail: each decision becomes one record, durable before its answer leaves. Fits `ports.Audit`.
+
+A record holds what was decided, by which rules and about what: claims about the evidence, digests, ids. Never the
+token, a key, the nonce, runtime data or held data. The names are a promise: `amber audit export` gives them to others.
+
+    at, verdict ("issued" or "refused"), key_id, request_id, trace_id, quote_hash, evidence, simulated, policies,
+    jti, profile, alg; of a refusal also code, step, message, mismatches
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from ambergate.core.appraise.evidence import evidence_claims
+from ambergate.core.errors import AmberError, NotGenuine, Refusal, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from ambergate.services.attestation.decision import Decision
+    from ambergate.stores.audit import AuditLog
+
+ISSUED: Final = "issued"
+REFUSED: Final = "refused"
+_MAX_TEXT: Final = 256  # characters of any one value that others choose
+_MAX_MISMATCHES: Final = 64  # of one decision, and of one policy
+_log = logging.getLogger("ambergate.audit")
+
+
+class AuditTrail:
+    """Writes decisions to the log.
+
+    Args:
+        log: where they go.
+        request: the caller's id of the request that this thread works for, and ours.
+    """
+
+    def __init__(self, log: AuditLog, request: Callable[[], tuple[str | None, str | None]]) -> None:
+        self._log = log
+        self._request = request
+
+    def record(self, decision: Decision) -> None:
+        """Returns once the decision is durable.
+
+        Raises:
+            Unavailable: it is not known to be; nothing may be told of it.
+        """
+        request_id, trace_id = self._request()
+        record = {**record_of(decision), "request_id": request_id, "trace_id": trace_id}
+        try:
+            self._log.append(record, jti=decision.token_id if decision.error is None else None)
+        except AmberError as exc:
+            _log.error("a decision is not recorded: %s", exc.as_dict())
+            raise Unavailable(
+                "the decision cannot be recorded", code="audit-unavailable", seen=exc.code, hint="see docs/audit.md"
+            ) from exc
+
+
+def record_of(decision: Decision) -> dict[str, object]:
+    """The decision as JSON-ready members, each of a bounded length."""
+    verified, error = decision.verified, decision.error
+    record: dict[str, object] = {
+        "at": decision.at.isoformat(),
+        "verdict": ISSUED if error is None else REFUSED,
+        "key_id": None if decision.key_id is None else str(decision.key_id),
+        "quote_hash": decision.quote_hash.hex(),
+        "evidence": None if verified is None else evidence_claims(verified),
+        "simulated": decision.simulated,
+        "policies": [
+            {
+                "id": str(outcome.policy.id),
+                "version": outcome.policy.version,
+                "hash": outcome.policy.hash.hex(),
+                "matched": outcome.matched,
+                "mismatches": _bounded(outcome.mismatches),
+            }
+            for outcome in decision.policies
+        ],
+        "jti": None if decision.token_id is None or error is not None else str(decision.token_id),
+        "profile": None if decision.profile is None else decision.profile.value,
+        "alg": decision.algorithm,
+    }
+    if error is not None:
+        record |= {
+            "code": error.code,
+            "step": error.step if isinstance(error, NotGenuine) else None,
+            "message": error.message[:_MAX_TEXT],
+            "mismatches": _bounded(error.mismatches if isinstance(error, Refusal) else ()),
+        }
+    return record
+
+
+def _bounded(mismatches: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
+    """What refused, as far as it fits; a caller chooses some of these values."""
+    kept = list(mismatches)[:_MAX_MISMATCHES]
+    return [{name[:_MAX_TEXT]: value[:_MAX_TEXT] for name, value in each.items()} for each in kept]
