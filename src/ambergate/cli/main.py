@@ -13,6 +13,7 @@ import ambergate
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "apikey": ("apikey:group", "Create API keys of the attestation service."),
     "attestation": ("attestation:group", "The attestation service."),
+    "audit": ("audit:group", "Read, prove and verify the attestation service's audit log."),
     "collateral": ("collateral:group", "Fetch, show, carry and compare collateral."),
     "demo": ("demo:command", "Run the whole system on this machine and show the six steps."),
     "keybroker": ("keybroker:group", "The key broker."),

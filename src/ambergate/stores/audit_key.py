@@ -9,6 +9,7 @@ from ambergate.stores.checkpoints import KEY_SIZE, MAX_ORIGIN, CheckpointSigner
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ambergate.stores.checkpoints import CheckpointKey
     from ambergate.stores.signing_keys import SigningMaterialStore
 
 NAME: Final = "audit.key"  # of the material: the private key, and behind it the log's origin
@@ -24,7 +25,21 @@ def checkpoint_signer(
         SettingsError: sealed under another key-encryption key, or changed since.
         Unavailable: the database does not answer.
     """
-    kept = material.ensure(NAME, lambda: token_bytes(KEY_SIZE) + _origin(base_url).encode())
+    return _signer(material.ensure(NAME, lambda: token_bytes(KEY_SIZE) + _origin(base_url).encode()))
+
+
+def checkpoint_key(material: SigningMaterialStore) -> CheckpointKey | None:
+    """What this database's checkpoints are checked with; None: the service has not been started yet.
+
+    Raises:
+        SettingsError: sealed under another key-encryption key, or changed since.
+        Unavailable: the database does not answer.
+    """
+    kept = material.find(NAME)
+    return None if kept is None else _signer(kept).key
+
+
+def _signer(kept: bytes) -> CheckpointSigner:
     return CheckpointSigner(kept[KEY_SIZE:].decode(), kept[:KEY_SIZE])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import insert, select
 
 from ambergate.stores.tables import signing_material as _material
-from ambergate.stores.transactions import writing
+from ambergate.stores.transactions import reading, writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,6 +60,17 @@ class SigningMaterialStore:
                 connection.execute(insert(_material).values(values))
                 return made
         return self._sealer.open(sealed, context=_context(name))
+
+    def find(self, name: str) -> bytes | None:
+        """One of them; None: it is not there.
+
+        Raises:
+            SettingsError: sealed under another key-encryption key, or changed since.
+            Unavailable: the database does not answer.
+        """
+        with reading(self._engine) as connection:
+            sealed = connection.scalar(select(_material.c.sealed).where(_material.c.name == name))
+        return None if sealed is None else self._sealer.open(sealed, context=_context(name))
 
 
 def _context(name: str) -> str:
