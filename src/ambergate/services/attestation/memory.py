@@ -2,7 +2,7 @@
 
 It is read again, changes only, when it is older than `REFRESH`, and no answer rests on a read that began more than
 `TRUST` ago: what was changed or revoked on any node counts everywhere by then. While the database does not answer for
-longer, there is no answer (ADR 0032).
+longer, there is no answer (ADR 0028).
 """
 
 from __future__ import annotations
