@@ -78,10 +78,8 @@ def verify_quote(
     anchor = anchor or TrustAnchor.intel()
     trail = Trail()
     raw = encode_quote(quote)
-    claim = read_claim(trail, trail.read("1.1.quote_format", cut_quote, raw), anchor)
+    claim = _certified(trail, raw, anchor)
     root, intermediate = claim.root, claim.intermediate
-    prove_issuers(trail, root, intermediate, anchor)
-    prove_pck(trail, claim.pck, intermediate)
     lists = prove_lists(trail, root, intermediate, collateral.root_ca_crl, collateral.pck_crl)
     check_pck_revocation(trail, claim.pck, lists.pck)
     platform = read_platform(trail, claim.pck)
@@ -99,6 +97,29 @@ def verify_quote(
         dates=dates,
         notes=tuple(trail.notes),
     )
+
+
+def prove_certified(quote: Quote, anchor: TrustAnchor) -> None:
+    """Prove that the anchor's holder certified the platform which a quote names: steps 1.1 to 2.5.
+
+    For whoever is about to fetch collateral: without this, any sender chooses what is asked for. Proves nothing of the
+    quote itself, and neither that the certificates hold now nor that none of them is revoked.
+
+    Args:
+        quote: what somebody claims.
+        anchor: the root that vouches.
+
+    Raises:
+        NotGenuine: as `verify_quote` would, whatever the collateral.
+    """
+    _certified(Trail(), encode_quote(quote), anchor)
+
+
+def _certified(trail: Trail, raw: bytes, anchor: TrustAnchor) -> Claim:
+    claim = read_claim(trail, trail.read("1.1.quote_format", cut_quote, raw), anchor)
+    prove_issuers(trail, claim.root, claim.intermediate, anchor)
+    prove_pck(trail, claim.pck, claim.intermediate)
+    return claim
 
 
 def read_claim(trail: Trail, parts: QuoteParts, known: KnownCertificates) -> Claim:

@@ -28,6 +28,7 @@ from ambergate.core.verify.forecast import PlatformKind
 from ambergate.core.verify.memo import Verifier
 from ambergate.core.verify.recent import Recent
 from ambergate.core.verify.steps import BY_ID
+from ambergate.core.verify.verifier import prove_certified
 from ambergate.services.attestation.binding import check_binding
 from ambergate.services.attestation.decision import Decision, is_refusal
 
@@ -192,7 +193,10 @@ class Attestation:
         return trust, verified
 
     def _needs_of(self, quote: Quote) -> Needs:
-        """What to fetch for it. Remembered by the chain that says so: to read one costs as much as some signatures."""
+        """What to fetch for it. Remembered by the chain that says so: to read one costs as much as some signatures.
+
+        Nothing is fetched for a chain that its root's holder did not sign: no stranger chooses what is asked for.
+        """
         key = quote.tee.name.encode() + hashlib.sha256(quote.certification.data).digest()
         needs = self._needs.get(key) if quote.certification.kind == PCK_CERT_CHAIN else None
         if needs is None:
@@ -200,6 +204,7 @@ class Attestation:
                 needs = needs_of(quote)
             except (MalformedEvidence, MalformedCollateral) as exc:  # the sender's doing, not ours: it is the quote's
                 raise _failed(_unreadable_step(quote), exc) from exc
+            prove_certified(quote, self._root(needs)[0].anchor)
             self._needs.put(key, needs)
         return needs
 
