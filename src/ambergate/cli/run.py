@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -71,10 +72,25 @@ def command(*, chosen: Choice, start: Start, program: tuple[str, ...]) -> None:
     """
     way = start.way
     try:
-        sys.exit(delivery.run(_job(chosen, start, program), way))
+        code = delivery.run(_job(chosen, start, program), way)
     except NotStarted as error:
         say(f"{error.message}: {error.seen}")
         sys.exit(error.exit_code)
+    leave(code)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with this code, whatever its threads still do for reads that nobody waits for any more.
+
+    An interpreter that ends takes away each thread that comes back to it. One that comes back from foreign code may not
+    stand that, and the whole process aborts: 134 instead of the program's own code. So no thread is ended or waited for.
+    """
+    if threading.active_count() > 1:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _job(chosen: Choice, start: Start, program: tuple[str, ...]) -> delivery.Job:
