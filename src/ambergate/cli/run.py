@@ -82,8 +82,8 @@ def command(*, chosen: Choice, start: Start, program: tuple[str, ...]) -> None:
 def leave(code: int) -> NoReturn:
     """End the process with this code, whatever its threads still do for reads that nobody waits for any more.
 
-    An interpreter that ends takes away each thread that comes back to it. One that comes back from foreign code may not
-    stand that, and the whole process aborts: 134 instead of the program's own code. So no thread is ended or waited for.
+    An interpreter that ends takes away each thread that comes back to it. One that comes back from foreign code may
+    not stand that, and the process aborts: 134 instead of the program's own code. So no thread is ended or waited for.
     """
     if threading.active_count() > 1:
         with contextlib.suppress(OSError, ValueError):

@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.integration.devices.conftest import heard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +58,10 @@ def terminal(client: Client) -> Iterator[Terminal]:
     ours, theirs = pty.openpty()
     environ = {**client.environ, "PS1": "$ ", "TERM": "dumb"}
     command = ["setsid", "--ctty", "--wait", "bash", "--norc", "--noediting", "-i"]
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environ, cwd=client.folder) as shell:
+    with (
+        heard(signal.SIGINT),
+        subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environ, cwd=client.folder) as shell,
+    ):
         os.close(theirs)
         try:
             opened = Terminal(client, ours)

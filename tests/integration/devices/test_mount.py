@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.integration.devices.conftest import heard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,8 @@ NOBODY = 65534
 def test_it_is_mounted_until_a_signal(client: Client, sent: signal.Signals) -> None:
     place = client.folder / "amber"
     place.mkdir()
-    with client.started("mount", "--simulate", "--url", "https://host.example/", str(place)) as process:
+    command = ("mount", "--simulate", "--url", "https://host.example/", str(place))
+    with heard(sent), client.started(*command) as process:
         assert process.stderr is not None
         assert process.stderr.readline().decode() == f"amber: mounted on {place}\n"
         assert os.path.ismount(place)

@@ -180,6 +180,7 @@ def test_a_blocked_reader_can_be_ended(client: Client, mute: socket.socket, sent
     url = f"https://127.0.0.1:{mute.getsockname()[1]}/"
     with (
         mute,
+        heard(sent),
         client.started(
             "run", "--simulate", "--url", url, "--timeout", "60", "--", "cat", "/dev/amber/token"
         ) as process,
