@@ -75,22 +75,20 @@ def command(*, chosen: Choice, start: Start, program: tuple[str, ...]) -> None:
         code = delivery.run(_job(chosen, start, program), way)
     except NotStarted as error:
         say(f"{error.message}: {error.seen}")
-        sys.exit(error.exit_code)
+        code = error.exit_code
     leave(code)
 
 
 def leave(code: int) -> NoReturn:
-    """End the process with this code, whatever its threads still do for reads that nobody waits for any more.
+    """End at once: the program has ended, and threads of ours that still fetch or import do so for nobody.
 
-    An interpreter that ends takes away each thread that comes back to it. One that comes back from foreign code may
-    not stand that, and the process aborts: 134 instead of the program's own code. So no thread is ended or waited for.
+    An interpreter that is taken down around them may wait for what one of them holds; and one that comes back to it
+    from foreign code may not stand that, and the process aborts: 134 instead of the program's own code.
     """
-    if threading.active_count() > 1:
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _job(chosen: Choice, start: Start, program: tuple[str, ...]) -> delivery.Job:

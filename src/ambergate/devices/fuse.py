@@ -33,6 +33,9 @@ FUSE_DEVICE: Final = Path("/dev/fuse")
 LIBRARIES: Final = ("libfuse3.so.4", "libfuse3.so.3")  # sonames, newest first
 MAX_THREADS: Final = 64  # requests answered at once; each read that waits for a service takes one
 MAX_FETCHES: Final = 256  # threads that fetch, those included whose reader gave up; further readers wait
+# Ends of opens that the kernel may tell at once. By itself it tells 12, and behind some hundred busy readers the others
+# pile up, each with what was read (fs/fuse/dev.c: background requests).
+MAX_ENDS: Final = 4096
 IDLE_THREADS: Final = 8  # threads kept when nothing is asked
 LOOK: Final = 0.05  # seconds between two looks at whether the reader gave up
 _NAMES_LAST: Final = 3600  # seconds the kernel may remember names and modes: they never change
@@ -89,8 +92,10 @@ class Files:
         self._root = {**common, "st_mode": _DIRECTORY_MODE, "st_nlink": 2}
         self._stats = {name: {**common, "st_mode": stat.S_IFREG | mode, "st_nlink": 1} for name, mode in FILES.items()}
 
-    def init(self, _path: str) -> None:
+    def init_with_config(self, conn: Any, _config: object) -> None:  # noqa: ANN401 - a ctypes structure
         """The file system begins."""
+        if conn is not None:
+            conn.max_background = MAX_ENDS
         self._libfuse.fuse_get_context.restype = ctypes.POINTER(ctypes.c_void_p)
         self._libfuse.fuse_get_session.restype = ctypes.c_void_p
         fuse = self._libfuse.fuse_get_context()[0]  # the first member of struct fuse_context

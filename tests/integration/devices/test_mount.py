@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.integration.devices.conftest import heard
 
+from ambergate.devices import fuse
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -42,6 +44,23 @@ def test_it_is_mounted_until_a_signal(client: Client, sent: signal.Signals) -> N
         assert process.wait(10) == 0
     assert not os.path.ismount(place)
     assert os.listdir(place) == []  # noqa: PTH208
+
+
+def test_the_kernel_tells_the_ends_of_opens_as_they_come(client: Client) -> None:
+    """It would tell twelve at once: behind many readers the others pile up, each with its token in memory."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can look at the kernel's connections")
+    place, control = client.folder / "amber", client.folder / "control"
+    place.mkdir()
+    control.mkdir()
+    with client.started("mount", "--simulate", str(place)) as process:
+        assert process.stderr is not None
+        process.stderr.readline()
+        told = control / str(os.minor(place.stat().st_dev)) / "max_background"
+        script = f"mount -t fusectl none {control} && cat {told}"
+        done = subprocess.run(["unshare", "-m", "/bin/sh", "-c", script], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert int(done.stdout) == fuse.MAX_ENDS
 
 
 def test_a_directory_that_is_not_there_is_told(client: Client) -> None:

@@ -217,6 +217,15 @@ def test_a_program_left_behind_does_not_keep_amber_waiting(client: Client) -> No
     assert "[INFO]" not in (client.folder / "after").read_text()
 
 
+def test_it_ends_without_taking_the_interpreter_down_around_its_threads(client: Client) -> None:
+    (client.folder / "sitecustomize.py").write_text(
+        "import atexit, sys\natexit.register(lambda: print('taken down', file=sys.stderr))\n"
+    )
+    done = client.shell("exit 3", PYTHONPATH=str(client.folder))
+    assert (done.returncode, done.stderr) == (3, b"")
+    assert b"taken down" in client.call("--help", PYTHONPATH=str(client.folder)).stderr  # else this shows nothing
+
+
 def test_without_a_tee_and_without_simulate_nothing_starts(client: Client) -> None:
     environ = {name: value for name, value in client.environ.items() if name != "AMBER_SIMULATOR"}
     done = subprocess.run(
