@@ -81,7 +81,7 @@ def verify(  # noqa: PLR0913  click passes one argument an option
     quote: Quote | None = None
     try:
         quote = parse_quote(_read(file, MAX_QUOTE + 1))
-        collateral = _collateral(quote, collateral_file, pccs, pccs_cacerts)
+        collateral = collateral_for(quote, collateral_file, pccs, pccs_cacerts)
         verified = verify_quote(quote, collateral, at=when, anchor=trust)
     except (NotGenuine, Malformed) as error:
         _tell_refusal(quote, error, explained=explained, as_json=as_json)
@@ -214,7 +214,8 @@ def _report(report: EnclaveReport | TdReport) -> dict[str, object]:
     }
 
 
-def _collateral(quote: Quote, file: Path | None, pccs: str | None, cacerts: Path | None) -> Collateral:
+def collateral_for(quote: Quote, file: Path | None, pccs: str | None, cacerts: Path | None) -> Collateral:
+    """The statements in the file, or those that the PCCS or Intel's PCS has for the quote."""
     if file is not None:
         return Collateral.from_json(_read(file, MAX_BUNDLE + 1))
     from ambergate.pcs.online import INTEL_PCS, OnlineCollateral
