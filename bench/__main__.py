@@ -7,6 +7,8 @@
     dcap_qvl             dcap-qvl (Rust), everything every time
     two_threads_warm     calls a second by two threads over calls a second by one, by the clock on the wall
 
+Beside them, what policies cost: `bench/policies.py`.
+
 Figures are CPU microseconds of this process, the median over interleaved rounds. Ratios are medians of the rounds'
 own ratios: they hold when the machine is shared, the absolute figures do not.
 """
@@ -20,6 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from bench import policies
 from bench.cases import cases
 from bench.evidence import Evidence, find_evidence
 from bench.rounds import Rounds, run_rounds
@@ -47,9 +50,11 @@ def main() -> None:
     rounds = run_rounds(measured, rounds=arguments.rounds)
     report = describe(evidence, rounds)
     report["two_threads_warm"] = round(speedup(measured["verify_warm"], rounds=max(arguments.rounds // 8, 1)), 2)
+    report["policies"] = of_policies = policies.describe(policies.measure(max(arguments.rounds // 4, 1)))
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(table(report))
+    print(f"\n{policies.table(of_policies)}")
     print(f"\nwritten to {arguments.output}")
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ambergate.core.quote.td_report import TdReport
     from ambergate.core.verify.verdict import VerifiedQuote
 
-INSTANT: Final = "%Y-%m-%dT%H:%M:%SZ"  # how claims tell instants
+_INSTANT: Final = len("2026-03-01T00:00:00Z")  # how claims tell instants
 MAX_ADVISORIES: Final = 4096  # of one TCB level, as told by claims
 
 
@@ -136,12 +136,19 @@ def _read(claims: Mapping[str, object]) -> Facts:
     debug = _typed(claims, "sgx_is_debuggable" if sgx else "tdx_is_debuggable", bool)
     return Facts(
         tcb_status=TcbStatus(_typed(claims, "attester_tcb_status", str)),
-        tcb_date=datetime.strptime(_typed(claims, "attester_tcb_date", str), INSTANT).replace(tzinfo=UTC),
+        tcb_date=_instant(_typed(claims, "attester_tcb_date", str)),
         advisory_ids=ids,
         under_debug=debug or (attributes is not None and attributes.value[0] != 0),
         enclave=_enclave(claims) if sgx else None,
         td=None if sgx else _td(claims),
     )
+
+
+def _instant(text: str) -> datetime:
+    if len(text) != _INSTANT or text[-1] != "Z":
+        msg = "attester_tcb_date is no instant"
+        raise ValueError(msg)
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def _enclave(claims: Mapping[str, object]) -> Enclave:

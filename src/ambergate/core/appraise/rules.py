@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from ambergate.core.collateral.tcb_info import TcbStatus
+
 if TYPE_CHECKING:
     from ambergate.core.appraise.facts import Facts
     from ambergate.core.appraise.policy import AppraisalPolicy
@@ -20,12 +22,14 @@ class Rule(Protocol):
 
 
 def _unless(fits: bool, rule: str, seen: object, wanted: object) -> Mismatch | None:  # noqa: FBT001
-    return None if fits else {"rule": rule, "seen": str(seen), "wanted": str(wanted)}
+    """Words are made where something does not fit only: most things do."""
+    return None if fits else {"rule": rule, "seen": str(seen), "wanted": _words(wanted)}
 
 
-def _any_of(values: object) -> str:
-    assert isinstance(values, frozenset)
-    return " or ".join(sorted(str(value) for value in values))
+def _words(wanted: object) -> str:
+    if not isinstance(wanted, frozenset):
+        return str(wanted)
+    return " or ".join(sorted(each.value if isinstance(each, TcbStatus) else str(each) for each in wanted))
 
 
 def debug(facts: Facts, policy: AppraisalPolicy, /) -> Mismatch | None:
@@ -35,8 +39,8 @@ def debug(facts: Facts, policy: AppraisalPolicy, /) -> Mismatch | None:
 
 def tcb_status(facts: Facts, policy: AppraisalPolicy, /) -> Mismatch | None:
     """The platform's TCB status is one that the policy lists."""
-    wanted = _any_of(frozenset(status.value for status in policy.tcb_statuses))
-    return _unless(facts.tcb_status in policy.tcb_statuses, "tcb_status", facts.tcb_status.value, wanted)
+    wanted = policy.tcb_statuses
+    return _unless(facts.tcb_status in wanted, "tcb_status", facts.tcb_status.value, wanted)
 
 
 def mr_enclave(facts: Facts, policy: AppraisalPolicy, /) -> Mismatch | None:
@@ -45,7 +49,7 @@ def mr_enclave(facts: Facts, policy: AppraisalPolicy, /) -> Mismatch | None:
     if allowed is None:
         return None
     seen = facts.enclave.mr_enclave if facts.enclave else None
-    return _unless(seen in allowed, "mr_enclave", seen, _any_of(allowed))
+    return _unless(seen in allowed, "mr_enclave", seen, allowed)
 
 
 def mr_signer(facts: Facts, policy: AppraisalPolicy, /) -> Mismatch | None:
@@ -54,7 +58,7 @@ def mr_signer(facts: Facts, policy: AppraisalPolicy, /) -> Mismatch | None:
     if allowed is None:
         return None
     seen = facts.enclave.mr_signer if facts.enclave else None
-    return _unless(seen in allowed, "mr_signer", seen, _any_of(allowed))
+    return _unless(seen in allowed, "mr_signer", seen, allowed)
 
 
 def isv_prod_id(facts: Facts, policy: AppraisalPolicy, /) -> Mismatch | None:
@@ -63,7 +67,7 @@ def isv_prod_id(facts: Facts, policy: AppraisalPolicy, /) -> Mismatch | None:
     if allowed is None:
         return None
     seen = facts.enclave.isv_prod_id if facts.enclave else None
-    return _unless(seen in allowed, "isv_prod_id", seen, _any_of(allowed))
+    return _unless(seen in allowed, "isv_prod_id", seen, allowed)
 
 
 def isv_svn(facts: Facts, policy: AppraisalPolicy, /) -> Mismatch | None:

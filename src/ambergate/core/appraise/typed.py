@@ -127,6 +127,8 @@ class TypedPolicy:
         )
 
     def _tcb(self, facts: Facts, at: datetime) -> Mismatch | None:
+        if not self.graces:
+            return tcb_status(facts, self.platform)
         ends = [(each.status, each.end(facts.tcb_date)) for each in self.graces]
         now = self.platform.tcb_statuses | {status for status, end in ends if at < end}
         found = tcb_status(facts, replace(self.platform, tcb_statuses=now))
