@@ -41,6 +41,14 @@ def test_every_figure_is_there(report: dict[str, Any]) -> None:
     assert "simulated" in report["evidence"]
 
 
+def test_policies_are_measured_beside_the_interpreter_alone(report: dict[str, Any]) -> None:
+    figures = report["policies"]
+    for name in ("policy_typed", "policy_rego_cached", "policy_rego", "rego_in_process", "p256_verify"):
+        assert figures[name] > 0
+    assert figures["ratios"]["policy_rego/rego_in_process"] > 0
+    assert figures["policy_rego_cached"] < figures["policy_rego"], "what is remembered is not judged again"
+
+
 def test_a_verification_costs_a_signature_at_least(report: dict[str, Any]) -> None:
     """What is faster than the signature that it must check did not check it."""
     assert report["ratios"]["verify_cold/p256_verify"] > 1

@@ -13,7 +13,7 @@ _BARE = """
 import sys
 from importlib.abc import MetaPathFinder
 
-EXTRAS = {"starlette", "msgspec", "sqlalchemy", "mfusepy", "uvicorn", "uvloop", "httptools"}
+EXTRAS = {"starlette", "msgspec", "sqlalchemy", "mfusepy", "uvicorn", "uvloop", "httptools", "regopy", "yaml"}
 
 class Absent(MetaPathFinder):
     def find_spec(self, name, path=None, target=None):

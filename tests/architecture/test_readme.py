@@ -45,8 +45,12 @@ class Block:
 
 
 def _blocks() -> list[Block]:
-    readme = (_PROJECT / "README.md").read_text(encoding="utf-8")
-    return [_block(match["how"], match["language"], match["text"]) for match in _MARKED.finditer(readme)]
+    return blocks_of((_PROJECT / "README.md").read_text(encoding="utf-8"))
+
+
+def blocks_of(page: str) -> list[Block]:
+    """The tested blocks of a page, in their order."""
+    return [_block(match["how"], match["language"], match["text"]) for match in _MARKED.finditer(page)]
 
 
 def _block(how: str, language: str, text: str) -> Block:
@@ -83,7 +87,7 @@ def _command(block: Block) -> list[str]:
     return [*shell, block.text] if block.language == "bash" else [sys.executable, "-c", block.text]
 
 
-def _run(block: Block, folder: Path) -> None:
+def run_block(block: Block, folder: Path) -> None:
     """Run it in the foreground, and compare."""
     done = subprocess.run(
         _command(block),
@@ -144,7 +148,7 @@ def test_the_commands_do_what_the_page_says(tmp_path: Path) -> None:
             if block.until is not None:
                 background.enter_context(_running(replace(block, text=text), tmp_path))
                 continue
-            _run(replace(block, text=exported + text if block.language == "bash" else text), tmp_path)
+            run_block(replace(block, text=exported + text if block.language == "bash" else text), tmp_path)
             exported += "".join(re.findall(r"^export .*\n", text, re.MULTILINE))
 
 
