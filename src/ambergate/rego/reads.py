@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 TEES: Final = ("sgx", "tdx")
 NESTED_ONLY: Final = {"dbgstat": str}
 _ORDERING: Final = ("<", "<=", ">", ">=")
+_ENDS: Final = (";", "}", "{", "if", "else")  # behind a value that stands alone
+_UNORDERED: Final = frozenset({bool, list, dict, type(None)})
 _COMPARING: Final = frozenset({*_ORDERING, "==", "!=", "="})
 
 
@@ -117,10 +119,11 @@ def check_calls(tokens: tuple[Token, ...], names: frozenset[str]) -> bool:
             raise malformed(
                 f"{token.text} is not accepted", token.line, hint="a policy reads its input and its own rules"
             )
-        if name in REFUSED:
-            raise malformed(f"{name} is not accepted", token.line, hint=REFUSED[name])
         behind = index + 1 + 2 * name.count(".")
         called = behind < len(tokens) and tokens[behind].text == "("
+        refused = next((each for each in REFUSED if name == each or name.startswith(f"{each}.")), None)
+        if refused is not None and (called or "." in refused):
+            raise malformed(f"{refused} is not accepted", token.line, hint=REFUSED[refused])
         if name in (CLOCK, *_UNCALLED) and not called:
             raise malformed(f"{name} is a function", token.line, wanted=f"{name}(...)")
         if called and name not in KEYWORDS and name not in names and name not in ALLOWED:
@@ -143,21 +146,60 @@ def check_comparisons(tokens: tuple[Token, ...], *, v2: bool) -> None:
     """
     by_first = {each.first: each for each in references(tokens)}
     by_last = {each.last: each for each in by_first.values()}
+    named = _named_types(tokens, by_first, v2=v2)
     for index, token in enumerate(tokens[1:-1], 1):
         if token.kind != "op" or token.text not in _COMPARING:
             continue
-        left = _type_of(by_last[index], v2=v2) if index in by_last else _literal(tokens[index - 1])
-        right = _type_of(by_first[index + 1], v2=v2) if index + 1 in by_first else _literal(tokens[index + 1])
+        left = _operand(tokens, index - 1, by_last.get(index), named, v2=v2)
+        right = _operand(tokens, index + 1, by_first.get(index + 1), named, v2=v2)
         seen = f"{tokens[index - 1].text} {token.text} {tokens[index + 1].text}"[:80]
         if left is not None and right is not None and left is not right:
             wanted = f"{_NAMED[left]} on both sides, or {_NAMED[right]}"
             raise malformed("what is compared is never of one type", token.line, seen=seen, wanted=wanted)
+        if token.text in _ORDERING and not _UNORDERED.isdisjoint((left, right)):
+            raise malformed("only numbers and texts are ordered", token.line, seen=seen)
         if token.text in _ORDERING and str in (left, right) and None in (left, right):
             hint = "compare the claim itself: the interpreter orders a number above every text"
             raise malformed("only a claim is ordered against a text", token.line, seen=seen, hint=hint)
 
 
-_NAMED: Final = {str: "a text", int: "a number", bool: "true or false", list: "a list", dict: "an object"}
+_NAMED: Final = {
+    type(None): "null",
+    str: "a text",
+    int: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+}
+_CONSTANTS: Final[dict[str, type]] = {"true": bool, "false": bool, "null": type(None)}
+_LITERALS: Final[dict[str, type]] = {"string": str, "raw": str, "number": int}
+
+
+def _named_types(tokens: tuple[Token, ...], by_first: dict[int, Reference], *, v2: bool) -> dict[str, type | None]:
+    """Name -> the type of all that is assigned to it as a whole, where that is one and known."""
+    found: dict[str, type | None] = {}
+    for index, token in enumerate(tokens[1:-1], 1):
+        before = tokens[index - 1]
+        if token.text not in (":=", "=") or before.kind != "word" or before.text in KEYWORDS:
+            continue
+        reference = by_first.get(index + 1)
+        last = index + 2 if reference is None else reference.last
+        whole = last == len(tokens) or tokens[last].text in _ENDS or tokens[last].line > tokens[last - 1].end_line
+        kind = _operand(tokens, index + 1, reference, {}, v2=v2) if whole else None
+        found[before.text] = kind if found.get(before.text, kind) is kind else None
+    return found
+
+
+def _operand(
+    tokens: tuple[Token, ...], index: int, reference: Reference | None, named: dict[str, type | None], *, v2: bool
+) -> type | None:
+    if reference is not None:
+        return _type_of(reference, v2=v2)
+    alone = index == 0 or tokens[index - 1].text != "."
+    follows = tokens[index + 1].text if index + 1 < len(tokens) else ""
+    if tokens[index].text in named and alone and follows not in (".", "[", "("):
+        return named[tokens[index].text]
+    return _literal(tokens[index])
 
 
 def _type_of(reference: Reference, *, v2: bool) -> type | None:
@@ -167,6 +209,4 @@ def _type_of(reference: Reference, *, v2: bool) -> type | None:
 
 
 def _literal(token: Token) -> type | None:
-    if token.kind == "word":
-        return bool if token.text in ("true", "false") else None
-    return {"string": str, "raw": str, "number": int}.get(token.kind)
+    return _CONSTANTS.get(token.text) if token.kind == "word" else _LITERALS.get(token.kind)
