@@ -5,6 +5,7 @@
     verify_cold          a `Verifier` that has seen nothing but its anchor
     p256_verify          OpenSSL's part of it: one signature over the quote's header and body, the key decoded
     dcap_qvl             dcap-qvl (Rust), everything every time
+    attest               one request to the attestation service, beside a bare handler: see bench/attest.py
     two_threads_warm     calls a second by two threads over calls a second by one, by the clock on the wall
 
 Beside them, what policies cost: `bench/policies.py`.
@@ -23,6 +24,8 @@ from pathlib import Path
 from typing import Final
 
 from bench import policies
+from bench.attest import attest_figures
+from bench.attest import table as attest_table
 from bench.cases import cases
 from bench.evidence import Evidence, find_evidence
 from bench.rounds import Rounds, run_rounds
@@ -49,12 +52,15 @@ def main() -> None:
     measured = cases(evidence)
     rounds = run_rounds(measured, rounds=arguments.rounds)
     report = describe(evidence, rounds)
+    attest = attest_figures(rounds=max(arguments.rounds // 8, 1))
+    report["attest"] = attest
     report["two_threads_warm"] = round(speedup(measured["verify_warm"], rounds=max(arguments.rounds // 8, 1)), 2)
     report["policies"] = of_policies = policies.describe(policies.measure(max(arguments.rounds // 4, 1)))
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(table(report))
     print(f"\n{policies.table(of_policies)}")
+    print(attest_table(attest))
     print(f"\nwritten to {arguments.output}")
 
 

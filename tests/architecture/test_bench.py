@@ -37,6 +37,10 @@ def test_every_figure_is_there(report: dict[str, Any]) -> None:
         "verify_new_platform/dcap_qvl",
         "verify_cold/dcap_qvl",
     }
+    for alg in ("ES256", "PS384"):
+        told = report["attest"][alg]
+        assert told["service_us"] > told["bare_us"] > 0, "what is faster than its two signatures did not make them"
+        assert 0 < told["share_of_bare_rate"] < 1
     assert report["machine"]
     assert "simulated" in report["evidence"]
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import json
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
@@ -41,6 +44,8 @@ class _Registry(jws.JWSRegistry):
 
 # Header members that we do not know are ignored, as RFC 7515, 4, has it; `crit` is refused below.
 _REGISTRIES: Final = {alg: _Registry(algorithms=[alg], strict_check_header=False) for alg in ALGORITHMS}
+_ES256: Final = ec.ECDSA(hashes.SHA256())
+_PS384: Final = padding.PSS(padding.MGF1(hashes.SHA384()), 48)  # bytes of salt: as many as the hash has
 # Members of a JWK that are secret (RFC 7518, 6.2.2, 6.3.2, 6.4).
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _CANNOT_READ: Final = (JoseError, ValueError, TypeError, KeyError, OverflowError, UnsupportedAlgorithm)
@@ -79,11 +84,30 @@ def sign(claims: Mapping[str, object], key: SigningKey, alg: str, *, jku: str) -
     if alg not in key.algorithms:
         msg = f"{key!r} does not sign with {alg}"
         raise ValueError(msg)
-    private = key.private_key
-    signer = RSAKey.import_key(private) if isinstance(private, rsa.RSAPrivateKey) else ECKey.import_key(private)
-    header = {"alg": alg, "jku": jku, "kid": key.kid, "typ": "JWT"}
-    payload = json.dumps(claims, separators=(",", ":"), allow_nan=False)
-    return jws.serialize_compact(header, payload, signer, registry=_REGISTRIES[alg])
+    payload = json.dumps(claims, separators=(",", ":"), allow_nan=False).encode()
+    message = _header(alg, jku, key.kid) + b"." + _encode(payload)
+    return (message + b"." + _encode(_signature(message, key.private_key, alg))).decode()
+
+
+@functools.lru_cache(64)
+def _header(alg: str, jku: str, kid: str) -> bytes:
+    header = {"alg": alg, "jku": jku, "kid": kid, "typ": "JWT"}
+    return _encode(json.dumps(header, separators=(",", ":")).encode())
+
+
+def _signature(message: bytes, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, alg: str) -> bytes:
+    """RFC 7518, 3.3 to 3.5. By `cryptography` itself: the library that reads tokens would look each key over anew."""
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        r, s = decode_dss_signature(key.sign(message, _ES256))
+        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+    if alg == "RS256":
+        return key.sign(message, padding.PKCS1v15(), hashes.SHA256())
+    return key.sign(message, _PS384, hashes.SHA384())
+
+
+def _encode(data: bytes) -> bytes:
+    """Base64url without padding (RFC 7515, 2)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
 
 
 class KeySet:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ambergate.core.appraise.appraisal import Appraisal
     from ambergate.core.appraise.named import PolicyOutcome
 
+_WHITE_SPACE: Final = b" \t\r\n"  # of JSON (RFC 8259, 2)
 MAX_DATA_DEPTH: Final = 32  # levels of nesting in runtime data; fewer than a token may have, which holds it
 
 
@@ -139,7 +140,10 @@ def _told(data: bytes | None, name: str) -> dict[str, object]:
     """
     if not data:
         return {}
+    held: dict[str, object] = {"attester_held_data": base64.b64encode(data).decode()}
+    if not data.lstrip(_WHITE_SPACE).startswith(b"{"):  # keys and hashes, mostly: no need to have them parsed
+        return held
     try:
         return {name: load_object(data, "the runtime data", depth=MAX_DATA_DEPTH)}
     except MalformedToken:
-        return {"attester_held_data": base64.b64encode(data).decode()}
+        return held

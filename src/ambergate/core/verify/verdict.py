@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -157,16 +158,7 @@ class VerifiedQuote:
     @property
     def digests(self) -> CollateralDigests:
         """SHA-256 of the quote and of every statement that the verdict rests on."""
-        c = self.collateral
-        return CollateralDigests(
-            qe_identity_chain=_sha256(c.qe_identity_issuer_chain),
-            qe_identity_crl=hashlib.sha256(crl_der(c.root_ca_crl)).digest(),
-            qe_identity=_sha256(f'{{"enclaveIdentity":{c.qe_identity},"signature":"{c.qe_identity_signature}"}}'),
-            quote=hashlib.sha256(encode_quote(self.quote)).digest(),
-            tcb_info_chain=_sha256(c.tcb_info_issuer_chain),
-            tcb_info_crl=hashlib.sha256(crl_der(c.root_ca_crl)).digest(),
-            tcb_info=_sha256(f'{{"tcbInfo":{c.tcb_info},"signature":"{c.tcb_info_signature}"}}'),
-        )
+        return replace(_digests_of(self.collateral), quote=hashlib.sha256(encode_quote(self.quote)).digest())
 
     @property
     def tee(self) -> TeeType:
@@ -186,6 +178,21 @@ class VerifiedQuote:
             ValueError: what was proven is a TD.
         """
         return self.quote.enclave
+
+
+@functools.lru_cache(64)  # bundles; one is some 30 kB and stays the same for weeks
+def _digests_of(c: Collateral) -> CollateralDigests:
+    """Of a bundle's statements; that of the quote is left empty."""
+    crl = hashlib.sha256(crl_der(c.root_ca_crl)).digest()
+    return CollateralDigests(
+        qe_identity_chain=_sha256(c.qe_identity_issuer_chain),
+        qe_identity_crl=crl,
+        qe_identity=_sha256(f'{{"enclaveIdentity":{c.qe_identity},"signature":"{c.qe_identity_signature}"}}'),
+        quote=b"",
+        tcb_info_chain=_sha256(c.tcb_info_issuer_chain),
+        tcb_info_crl=crl,
+        tcb_info=_sha256(f'{{"tcbInfo":{c.tcb_info},"signature":"{c.tcb_info_signature}"}}'),
+    )
 
 
 def _sha256(text: str) -> bytes:

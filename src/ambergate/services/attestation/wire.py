@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -172,9 +171,9 @@ def decode_base64(text: str, name: str, *, limit: int) -> bytes:
     """
     if len(text) > limit * 4 // 3 + 4:
         raise _too_long(text, name, limit)
-    standard = text.translate(_TO_STANDARD)
+    standard = text.translate(_TO_STANDARD) if "-" in text or "_" in text else text
     try:
-        data = base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
+        data = binascii.a2b_base64(standard + "=" * (-len(standard) % 4), strict_mode=True)
     except (binascii.Error, ValueError) as exc:
         raise _bad(f"{name} is not base64", seen=str(exc)) from exc
     if len(data) > limit:

@@ -1,0 +1,186 @@
+"""Attest requests: the service beside a bare handler that does the two crypto operations alone, in the same run.
+
+What is counted is the CPU that each server process takes for a request, all its threads together, over TLS on kept
+connections. On a machine whose cores are the limit, the rate of a worker is one over that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import json
+import ssl
+import statistics
+import subprocess
+import sys
+import tempfile
+from base64 import b64decode, b64encode
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from ambergate.services.attestation.app import open_state
+from ambergate.services.attestation.config import load
+from ambergate.services.web.selfsigned import make_server_certificate
+from ambergate.simulator.faults import SPECIMEN
+from ambergate.simulator.platform import SimulatedPlatform
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KINDS: Final = ("service", "unrecorded", "bare")
+ALGORITHMS: Final = {"ES256": 320, "PS384": 160}  # requests of each server in a round
+CONNECTIONS: Final = 16
+_PROJECT: Final = Path(__file__).resolve().parent.parent
+_CONFIG: Final = """\
+base_url = "https://localhost:8443"
+[listen]
+port = 0
+certificate = "cert.pem"
+key = "key.pem"
+[store]
+database = "attestation.sqlite"
+key_encryption_key = "attestation.kek"
+[tokens]
+nonce_seconds = 3600
+[[anchors]]
+pem = "root_ca.pem"
+simulated = true
+collateral = "collateral"
+"""
+
+
+def attest_figures(*, rounds: int) -> dict[str, dict[str, float]]:
+    """CPU microseconds of one request at each server for each algorithm, and the share of the bare rate.
+
+    `share_unrecorded` is that of the service without its audit log: what records cost depends on how many are
+    committed together, and so on how many callers there are.
+    """
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        platform, api_key = _prepare(folder)
+        service, unrecorded, bare = (stack.enter_context(_server(kind, folder)) for kind in KINDS)
+        headers = {"x-api-key": api_key, "accept": "application/json", "content-type": "application/json"}
+        body = _request(service, platform, headers)
+        figures: dict[str, dict[str, float]] = {}
+        for alg, count in ALGORITHMS.items():
+            content = json.dumps({**body, "token_signing_alg": alg}).encode()
+            costs: dict[str, list[float]] = {kind: [] for kind in KINDS}
+            for turn in range(rounds + 1):
+                for kind, server in zip(KINDS, (service, unrecorded, bare), strict=True):
+                    path = f"/{alg}" if kind == "bare" else "/appraisal/v1/attest"
+                    cost = server.cost(path, content, headers, count)
+                    if turn:  # the first round warms all of them
+                        costs[kind].append(cost)
+            figures[alg] = _told(costs)
+        return figures
+
+
+def _told(costs: dict[str, list[float]]) -> dict[str, float]:
+    def share(kind: str) -> float:
+        return round(statistics.median(b / a for a, b in zip(costs[kind], costs["bare"], strict=True)), 3)
+
+    medians = {f"{kind}_us": round(statistics.median(values), 1) for kind, values in costs.items()}
+    return {**medians, "share_of_bare_rate": share("service"), "share_unrecorded": share("unrecorded")}
+
+
+def table(figures: dict[str, dict[str, float]]) -> str:
+    """The figures for people."""
+    lines = [
+        f"  {alg:6} {told['service_us']:>8} us, unrecorded {told['unrecorded_us']:>8}, bare {told['bare_us']:>8}: "
+        f"{told['share_of_bare_rate']:.2f} of the bare rate, unrecorded {told['share_unrecorded']:.2f}"
+        for alg, told in figures.items()
+    ]
+    return "\n".join(["\none attest request, CPU of the server process", *lines])
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server in a process of its own, and connections to it."""
+
+    process: subprocess.Popen[str]
+    connections: tuple[http.client.HTTPSConnection, ...]
+
+    def cost(self, path: str, content: bytes, headers: dict[str, str], count: int) -> float:
+        """CPU microseconds of one request, over `count` of them on all connections at once."""
+        begin, each = self._cpu(), count // len(self.connections)
+        with ThreadPoolExecutor(len(self.connections)) as senders:
+            list(senders.map(lambda c: _send(c, path, content, headers, each), self.connections))
+        return (self._cpu() - begin) / (each * len(self.connections)) / 1000
+
+    def object(self, path: str, headers: dict[str, str]) -> dict[str, Any]:
+        """A JSON object by GET."""
+        self.connections[0].request("GET", path, headers=headers)
+        answer: dict[str, Any] = json.loads(self.connections[0].getresponse().read())
+        return answer
+
+    def _cpu(self) -> int:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    @classmethod
+    def start(cls, kind: str, folder: Path) -> Self:
+        """Start it and connect."""
+        command = [sys.executable, "-m", "bench.attest_serve", kind, str(folder)]
+        process = subprocess.Popen(command, cwd=_PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+        return cls(
+            process,
+            tuple(http.client.HTTPSConnection("localhost", port, context=context) for _ in range(CONNECTIONS)),
+        )
+
+
+def _send(
+    connection: http.client.HTTPSConnection, path: str, content: bytes, headers: dict[str, str], times: int
+) -> None:
+    for _ in range(times):
+        connection.request("POST", path, body=content, headers=headers)
+        answer = connection.getresponse()
+        told = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(told)
+
+
+@contextlib.contextmanager
+def _server(kind: str, folder: Path) -> Iterator[Server]:
+    server = Server.start(kind, folder)
+    try:
+        yield server
+    finally:
+        for connection in server.connections:
+            connection.close()
+        server.process.communicate()
+
+
+def _prepare(folder: Path) -> tuple[SimulatedPlatform, str]:
+    at = datetime.now(UTC)
+    platform = SimulatedPlatform.create(at=at)
+    (folder / "root_ca.pem").write_text(platform.root_pem, encoding="utf-8")
+    platform.save_collateral(folder, at=at)
+    made = make_server_certificate(["localhost"], at)
+    for name, text in (("cert.pem", made.cert_pem), ("key.pem", made.key_pem), ("ca.pem", made.ca_pem)):
+        (folder / name).write_text(text, encoding="utf-8")
+    (folder / "attestation.toml").write_text(_CONFIG, encoding="utf-8")
+    with open_state(load(folder / "attestation.toml"), at=at) as state:
+        return platform, state.api_keys.create("bench", at=at)[1]
+
+
+def _request(service: Server, platform: SimulatedPlatform, headers: dict[str, str]) -> dict[str, Any]:
+    """As an honest client makes it: with a nonce, and a public key's size of runtime data."""
+    nonce = service.object("/appraisal/v1/nonce", headers)
+    data = b"k" * 91
+    bound = hashlib.sha256(b64decode(nonce["val"]) + b64decode(nonce["iat"]) + data).digest() + bytes(32)
+    quote = platform.quote(SPECIMEN, bound)
+    return {
+        "quote": b64encode(quote).decode(),
+        "verifier_nonce": nonce,
+        "runtime_data": b64encode(data).decode(),
+    }

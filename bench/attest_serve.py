@@ -1,0 +1,122 @@
+"""`python -m bench.attest_serve KIND FOLDER`: one of the servers that are compared, each its own process.
+
+    service      the attestation service as its operator runs it
+    unrecorded   the same without its audit log: what the record of a decision costs is the difference
+    bare         an ASGI handler under the same server and TLS that does the two crypto operations and nothing else: one
+                 P-256 verification and the signature of a token
+
+Writes its port, and then for every line that it reads how much CPU it has taken, in nanoseconds. Ends with its input.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+
+from ambergate.cli.attestation import open_roots
+from ambergate.services.attestation.app import create_app, open_state
+from ambergate.services.attestation.config import load
+from ambergate.services.web.server import TlsFiles, bound_socket, serve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ambergate.stores.audit import AuditLog
+
+    Message = dict[str, Any]
+
+SIGNED = b"x" * 432  # header and body of an SGX quote
+CLAIMS = b"c" * 2100  # characters of a token in front of its signature
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    kind, folder = sys.argv[1], Path(sys.argv[2])
+    logging.basicConfig(level=logging.WARNING)
+    tls = TlsFiles(certificate=folder / "cert.pem", key=folder / "key.pem")
+    listener = bound_socket("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+
+    def started() -> None:
+        print(port, flush=True)
+        threading.Thread(target=_tell, daemon=True).start()
+
+    if kind == "bare":
+        serve(bare_handler(), tls, listener, on_start=started)
+        return
+    config = load(folder / "attestation.toml")
+    with open_state(config, at=_now()) as state, open_roots(config, state.collateral) as roots:
+        kept = state if kind == "service" else replace(state, audit=cast("AuditLog", Unrecorded()))
+        serve(create_app(config, kept, roots, now=_now), tls, listener, on_start=started)
+
+
+class Unrecorded:
+    """An audit log that forgets."""
+
+    def append(self, record: object, *, jti: object = None) -> int:
+        """Nothing."""
+        del record, jti
+        return 0
+
+    def check(self) -> None:
+        """Nothing."""
+
+
+def bare_handler() -> Any:  # noqa: ANN401  an ASGI application
+    """One verification and one signature a request; which signature, the path says."""
+    verify, sign = _operations()
+
+    async def handle(scope: Message, receive: Callable[[], Any], send: Callable[[Message], Any]) -> None:
+        if scope["type"] == "lifespan":
+            while (await receive())["type"] != "lifespan.shutdown":
+                await send({"type": "lifespan.startup.complete"})
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        more = True
+        while more:
+            more = (await receive()).get("more_body", False)
+        verify()
+        body = json.dumps({"token": CLAIMS.decode() + sign[scope["path"]]().hex()}).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return handle
+
+
+def _operations() -> tuple[Callable[[], None], dict[str, Callable[[], bytes]]]:
+    attester, signer = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    modulus = rsa.generate_private_key(65537, 3072)
+    public, algorithm = attester.public_key(), ec.ECDSA(hashes.SHA256())
+    signature = attester.sign(SIGNED, algorithm)
+    pss = padding.PSS(padding.MGF1(hashes.SHA384()), 48)
+    return lambda: public.verify(signature, SIGNED, algorithm), {
+        "/ES256": lambda: signer.sign(CLAIMS, algorithm),
+        "/PS384": lambda: modulus.sign(CLAIMS, pss, hashes.SHA384()),
+    }
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _tell() -> None:
+    for _ in sys.stdin:
+        print(time.process_time_ns(), flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()
