@@ -61,6 +61,25 @@ def test_a_token_tells_its_end_and_its_tcb() -> None:
     assert attested.token not in repr(attested)
 
 
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"ver": "2.0.0", "sgx": {"attester_tcb_status": "OutOfDate", "attester_advisory_ids": ["INTEL-SA-00001"]}},
+        {"ver": "1.0", "amber_tcb_status": "OUT_OF_DATE", "amber_advisory_ids": ["INTEL-SA-00001"]},
+    ],
+)
+def test_a_token_of_another_profile_tells_the_same(claims: dict[str, object]) -> None:
+    """The API key may have any."""
+    attested = read_token(token_of({"exp": 1700000000, **claims}))
+    assert (attested.tcb_status, attested.advisory_ids) == ("OutOfDate", ("INTEL-SA-00001",))
+    assert attested.expires_at is not None
+
+
+def test_a_token_that_says_two_things_says_nothing() -> None:
+    twice = {"attester_tcb_status": "UpToDate", "ver": "2.0.0", "sgx": {"attester_tcb_status": "OutOfDate"}}
+    assert read_token(token_of(twice)).tcb_status is None
+
+
 @pytest.mark.parametrize("exp", [None, "soon", True, 1e30, -1e30, float("nan")])
 def test_a_token_without_a_usable_end_has_none(exp: object) -> None:
     assert read_token(token_of({"exp": exp})).expires_at is None
