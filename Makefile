@@ -14,7 +14,7 @@ PYTEST ?=
 # Every branch of these is run by a test: what they refuse, nobody behind them looks at again.
 PROVEN := src/ambergate/core/quote/*,src/ambergate/core/collateral/*,src/ambergate/core/verify/*
 
-.PHONY: help setup demo test check format lint types layers locked cover bench fuzz lock fmt clean soak
+.PHONY: help setup demo test check format lint types layers locked cover bench kills fuzz lock fmt clean soak
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ bench: $(READY) ## Measure against the peers and write build/bench.json
 
 soak: $(READY) ## Read the files from 512 threads for a minute by FUSE, and for another by the shim
 	@$(BIN)/python -m bench.soak
+
+kills: $(READY) ## Kill a running service 200 times under load, and look for what is lost (about 15 minutes)
+	@$(BIN)/python -m scripts.kills
 
 fuzz: $(READY) ## Hold the verifier to dcap-qvl on 50,000 mutants, and flip every bit of two quotes
 	@$(BIN)/python -m fuzz
