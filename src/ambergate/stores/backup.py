@@ -1,0 +1,118 @@
+"""Copies of a SQLite database while it is in use, and back: one file, whole, checked before it counts.
+
+A copy holds what the database holds: sealed keys and secrets, hashes of API keys, the audit log. A service needs the
+key-encryption key beside it, which is never in it; keep the two apart.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sqlite3
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import select
+
+from ambergate.core.errors import NotIntact, SettingsError, Unavailable
+from ambergate.stores.engine import BUSY_MS, open_engine
+from ambergate.stores.schema import prepare
+from ambergate.stores.secrets import SecretStore
+from ambergate.stores.signing_keys import SigningMaterialStore
+from ambergate.stores.tables import signing_material
+from ambergate.stores.transactions import reading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy import Engine
+
+    from ambergate.stores.sealing import Sealer
+
+_PAGES: Final = 1024  # that are copied at a time; writers go on between them
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """Copy the state of one moment into a new file of mode 0600, by SQLite's online backup; writers are not stopped.
+
+    Raises:
+        SettingsError: the source is not there or no database, or the target is there already.
+        NotIntact: the copy does not pass SQLite's own check.
+        Unavailable: the source cannot be read, or the target not be written.
+    """
+    if not source.is_file():
+        raise SettingsError("there is no such database", seen=source)
+    if target.exists():
+        raise SettingsError("there is a file already", seen=target, hint="name another, or put it away")
+    draft = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        _copy(source, draft)
+        os.link(draft, target)  # unlike a rename, this does not replace a file that came meanwhile
+        _sync(target)
+        _sync(target.parent)
+    except FileExistsError as exc:
+        raise SettingsError("there is a file already", seen=target) from exc
+    except sqlite3.DatabaseError as exc:
+        raise Unavailable("the database cannot be copied", seen=f"{source}: {exc}") from exc
+    except OSError as exc:
+        raise Unavailable("the copy cannot be written", seen=f"{target}: {exc.strerror}") from exc
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def check_state(database: Path, sealer: Sealer) -> str:
+    """Whether a service could start with this database: its schema is known, and all that is sealed in it opens.
+
+    Returns:
+        Which schema it has.
+
+    Raises:
+        SettingsError: of a newer release, or sealed under another key-encryption key.
+        Unavailable: it cannot be read.
+    """
+    with opened(database) as engine:
+        prepare(engine)
+        material = SigningMaterialStore(engine, sealer)
+        with reading(engine) as connection:
+            names = connection.scalars(select(signing_material.c.name)).all()
+            schema = str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one())
+        for name in names:
+            material.find(name)
+        store = SecretStore(engine, sealer)
+        for stored in store.all():
+            store.reveal(stored)
+    return schema
+
+
+@contextlib.contextmanager
+def opened(database: Path) -> Iterator[Engine]:
+    """The database, closed at the end."""
+    engine = open_engine(database)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _copy(source: Path, draft: Path) -> None:
+    # Not read-only: the log of a database that was not closed has to be read too, which takes its shared memory file.
+    uri = f"{source.absolute().as_uri()}?mode=rw"
+    with (
+        contextlib.closing(sqlite3.connect(uri, uri=True, timeout=BUSY_MS / 1000)) as reader,
+        contextlib.closing(sqlite3.connect(draft)) as writer,
+    ):
+        reader.backup(writer, pages=_PAGES, sleep=0.01)
+        writer.execute("PRAGMA journal_mode=DELETE")  # one file, without a log beside it
+        found = writer.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if found != "ok":
+            raise NotIntact("the copy of the database is damaged", seen=str(found)[:200])
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
