@@ -1,5 +1,6 @@
 # One word for each thing to do. Every target makes its own environment first; `make setup` costs nothing when
-# nothing changed. Variables: PYTHON (an interpreter, 3.11 or newer), PYTEST (more arguments for pytest).
+# nothing changed. Variables: PYTHON (an interpreter, 3.11 or newer), PYTEST (more arguments for pytest),
+# ROWS (of the audit log that is measured).
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -11,6 +12,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TESTS := $(BIN)/pytest -n auto --dist worksteal
 PYTEST ?=
+ROWS ?= 1000000
 # Every branch of these is run by a test: what they refuse, nobody behind them looks at again.
 PROVEN := src/ambergate/core/quote/*,src/ambergate/core/collateral/*,src/ambergate/core/verify/*
 
@@ -56,6 +58,7 @@ cover: $(READY)
 
 bench: $(READY) ## Measure against the peers and write build/bench.json
 	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench.audit --rows $(ROWS)
 	@$(BIN)/python -m bench.latency
 
 soak: $(READY) ## Read the files from 512 threads for a minute by FUSE, and for another by the shim

@@ -67,6 +67,17 @@ def test_many_platforms_are_measured(tmp_path: Path) -> None:
     assert figures["new_platform_us"][0] > figures["warm_us"][0] > 0
 
 
+def test_the_audit_log_is_measured(tmp_path: Path) -> None:
+    output = tmp_path / "audit.json"
+    command = [sys.executable, "-m", "bench.audit", "--rows", "1500", "--seconds", "0.5", "--output", str(output)]
+    subprocess.run(command, cwd=_PROJECT, check=True, capture_output=True)
+    figures = json.loads(output.read_text(encoding="utf-8"))
+    assert figures["large"]["entries"] >= 1500
+    assert figures["small"]["entries"] >= 1000
+    for size in ("small", "large"):
+        assert figures[size]["append_40"]["per_s"] > figures[size]["append_1"]["per_s"] > 0
+
+
 def test_ratios_are_taken_round_by_round() -> None:
     """A machine that slows down for one round slows both: the ratio stays."""
     rounds = Rounds({"ours": (10.0, 30.0, 10.0), "theirs": (20.0, 60.0, 20.0)})

@@ -5,20 +5,34 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jwt
 import pytest
-from tests.integration.attestation.scene import AT, ENCLAVE, b64, started
+from tests.integration.attestation.scene import (
+    AT,
+    ENCLAVE,
+    b64,
+    configure,
+    directory_roots,
+    new_platform,
+    serving,
+    started,
+)
 
 from ambergate.core.errors import NotIntact
+from ambergate.services.attestation.app import open_state
 from ambergate.stores.audit_proof import check_proof, read_proof
 from ambergate.stores.checkpoints import CheckpointKey
+from ambergate.stores.key_terms import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import httpx
+    from tests.conftest import Postgres
     from tests.integration.attestation.scene import Service
 
     from ambergate.services.web.server import TlsFiles
@@ -146,3 +160,38 @@ def test_a_log_that_was_changed_under_way_gets_no_more(own: Service) -> None:
     jti_of(own.attest(own.evidence(own.nonce())))
     alter(own, "UPDATE audit_head SET size = 0, peaks = x''")
     assert own.attest(own.evidence(own.nonce())).status_code == 503
+
+
+def test_who_manages_may_see_every_proof_and_needs_not_attest(tls: TlsFiles, tmp_path: Path) -> None:
+    platform, config = new_platform(tmp_path), configure(tmp_path, tls)
+    with open_state(config, at=AT) as state, serving(config, state, directory_roots(config), platform) as service:
+        manager = {"x-api-key": state.api_keys.create("auditor", at=AT, terms=Terms(scopes=frozenset({"manage"})))[1]}
+        other = {"x-api-key": state.api_keys.create("another", at=AT)[1]}
+        jti = jti_of(service.attest(service.evidence(service.nonce())))
+        assert service.client.get(f"/audit/v1/proofs/{jti}", headers=manager).status_code == 200
+        assert service.client.get("/audit/v1/checkpoint", headers=manager).status_code == 200
+        assert service.client.get(f"/audit/v1/proofs/{jti}", headers=other).status_code == 404
+
+
+def test_two_nodes_on_one_server_are_one_service(tls: TlsFiles, tmp_path: Path, postgres: Postgres) -> None:
+    """The same keys, nonces and API keys, and one log: what one node issued, the other proves."""
+    platform, config = new_platform(tmp_path), configure(tmp_path, tls)
+    config = replace(config, database=postgres.fresh())
+    with (
+        open_state(config, at=AT) as first_state,
+        open_state(replace(config, checkpoint=tmp_path / "second.checkpoint"), at=AT) as second_state,
+        serving(config, first_state, directory_roots(config), platform) as first,
+        serving(config, second_state, directory_roots(config), platform) as second,
+    ):
+        assert first.client.get("/certs").json() == second.client.get("/certs").json()
+        tokens = [jti_of(node.attest(node.evidence(first.nonce()))) for node in (first, second, first, second)]
+        own = {"x-api-key": first.api_key}
+        assert [second.client.get(f"/audit/v1/proofs/{jti}", headers=own).status_code for jti in tokens] == [
+            200,
+            404,
+            200,
+            404,
+        ]
+        key = first_state.audit.key
+        notes = [node.client.get("/audit/v1/checkpoint").text for node in (first, second)]
+        assert [key.opened(note).size for note in notes] == [4, 4]
