@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from ambergate.core.errors import Malformed, NotIntact
 from ambergate.stores.merkle import HASH_SIZE, Frontier, leaf_hash
@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 MAX_RECORD: Final = 64 * 1024  # bytes of one entry; known records have below 4 KiB
 _HEAD_ID: Final = 1
 _PAGE: Final = 1000  # entries that are read at a time
+# Made once: to put statements together costs more than to run them.
+_READ_HEAD: Final = select(_head.c.size, _head.c.peaks, _head.c.note).where(_head.c.id == _HEAD_ID)
+_APPEND: Final = insert(_entries)
+_MOVE_HEAD: Final = (
+    update(_head)
+    .where(_head.c.id == _HEAD_ID)
+    .values(size=bindparam("new_size"), peaks=bindparam("new_peaks"), note=bindparam("new_note"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,7 @@ def read_head(connection: Connection) -> Head | None:
     Raises:
         NotIntact: it is not what was written.
     """
-    row = connection.execute(select(_head).where(_head.c.id == _HEAD_ID)).first()
+    row = connection.execute(_READ_HEAD).first()
     if row is None:
         return None
     try:
@@ -110,11 +118,10 @@ def append_entries(
         frontier, made = frontier.append(leaf_hash(draft.record.encode()))
         jti = None if draft.jti is None else str(draft.jti)
         rows.append({"seq": seq, "jti": jti, "record": draft.record, "nodes": b"".join(made)})
-    connection.execute(insert(_entries), rows)
+    connection.execute(_APPEND, rows)
     head = Head(frontier, note(frontier))
-    connection.execute(
-        update(_head).where(_head.c.id == _HEAD_ID).values(size=frontier.size, peaks=frontier.packed(), note=head.note)
-    )
+    moved = {"new_size": frontier.size, "new_peaks": frontier.packed(), "new_note": head.note}
+    connection.execute(_MOVE_HEAD, moved)
     return head
 
 
