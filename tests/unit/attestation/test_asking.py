@@ -28,6 +28,7 @@ from ambergate.simulator.platform import SimulatedPlatform
 if TYPE_CHECKING:
     from ambergate.core.collateral.bundle import Collateral
     from ambergate.core.measurements import Fmspc
+    from ambergate.services.attestation.decision import Decision
 
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
 PLATFORM = SimulatedPlatform.create(at=AT, random=stream("asking"))
@@ -47,12 +48,23 @@ class Counting:
         return PLATFORM.collateral(at=AT)
 
 
+class Kept:
+    """A log that notes what was decided."""
+
+    def __init__(self) -> None:
+        self.decisions: list[Decision] = []
+
+    def record(self, decision: Decision, /) -> None:
+        self.decisions.append(decision)
+
+
 def service(source: Counting) -> Attestation:
     return Attestation(
         roots=[Trust(anchor=TrustAnchor.from_pem(PLATFORM.root_pem), collateral=source, simulated=True)],
         policy=AppraisalPolicy(),
         nonces=Nonces(bytes(32), lifetime=LIFETIME, token_bytes=stream("nonces")),
         keys=TokenPki(make_material("https://attest.example", AT)),
+        audit=Kept(),
         issuer=Issuer(
             base_url="https://attest.example", instance_id=UUID(int=1), token_lifetime=LIFETIME, new_id=uuid4
         ),
