@@ -1,4 +1,4 @@
-"""Databases for every test that keeps something: SQLite, and a real PostgreSQL."""
+"""Databases for every test that keeps something: SQLite, and a real PostgreSQL; and how long an example may take."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sqlalchemy import Engine
+
+# No deadline by the clock on the wall: on a busy machine it fails good tests. Those that bound time count CPU.
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 
 @dataclass
