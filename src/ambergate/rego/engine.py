@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
@@ -29,9 +30,10 @@ from ambergate.rego.lexer import malformed
 from ambergate.rego.module import PACKAGE, Module, policy_line
 from ambergate.rego.pool import Limits, Pool, WorkerFailed
 from ambergate.rego.program import Program, read_program
+from ambergate.rego.strikes import ALLOWED, PAUSE, Strikes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from ambergate.core.appraise.named import Policy, PolicyKind
@@ -62,16 +64,25 @@ class RegoEngine:
             deadline.
         limits: what one evaluation may cost.
         max_cached: how many outcomes are remembered; 0: none.
+        clock: seconds of a clock that only goes forward; counts the pauses of `strikes.py`.
 
     Raises:
         SettingsError: regopy is not installed.
         ValueError: no worker, or too many.
     """
 
-    def __init__(self, *, workers: int = 2, limits: Limits | None = None, max_cached: int = MAX_CACHED) -> None:
+    def __init__(
+        self,
+        *,
+        workers: int = 2,
+        limits: Limits | None = None,
+        max_cached: int = MAX_CACHED,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         if find_spec("regopy") is None:
             raise SettingsError("policies in Rego need regopy", hint="pip install 'ambergate[rego]'")
         self._pool = Pool(workers, limits or Limits())
+        self._strikes = Strikes(clock)
         self._outcomes: Recent[bytes, verdict.Verdict] = Recent(max_cached)
         self._readings: Recent[tuple[bytes, PolicyKind], Reading] = Recent(MAX_PROGRAMS)
 
@@ -154,7 +165,18 @@ class RegoEngine:
     def _run(self, policy: Policy, reading: Reading, claims: Mapping[str, object], at: datetime) -> verdict.Verdict:
         """Raises `WorkerFailed` where asking again may have another answer: that is not remembered."""
         nanoseconds = (at - _EPOCH) // timedelta(microseconds=1) * 1000
-        answer = self._ask(reading.module.at(nanoseconds), reading.program, claims)
+        name = policy.hash
+        if self._strikes.pausing(name):
+            raise WorkerFailed(
+                f"it was ended {ALLOWED} times in a row, and is left alone for {PAUSE:.0f} s", blame=True
+            )
+        try:
+            answer = self._ask(reading.module.at(nanoseconds), reading.program, claims)
+        except WorkerFailed as exc:
+            if exc.blame:
+                self._strikes.ended(name)
+            raise
+        self._strikes.answered(name)
         value = answer.get("value")
         if not isinstance(value, dict):
             return verdict.refused("policy", str(answer.get("failed", "the interpreter cannot read it")), "one answer")

@@ -41,9 +41,9 @@ def test_mistakes(engine: RegoEngine, name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(BOMBS))
 def test_bombs(name: str) -> None:
-    """One second for each; the worker that is killed is replaced, and answers."""
+    """One second of CPU for each, by which the kernel ends it however busy the machine is; another worker answers."""
     case = BOMBS[name]
-    with RegoEngine(workers=1, limits=Limits(seconds=1.0, memory_mib=64)) as engine:
+    with RegoEngine(workers=1, limits=Limits(seconds=60, cpu_seconds=0, memory_mib=64)) as engine:
         assert case.check in checked(engine, case)
         outcome = engine.evaluate(rego(case.text, case.kind), SGX, at=AT)
         assert not outcome.matched

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.unit.appraise.told import AT, SGX, TDX, rego, typed
 from tests.unit.rego.conftest import PATIENT
+from tests.unit.rego.test_dialects import SAMPLE_SGX, SAMPLE_TDX, SAMPLE_V2
 
 from ambergate.core.appraise.named import PolicyKind
 from ambergate.core.errors import MalformedPolicy, SettingsError, Unavailable
@@ -28,6 +32,12 @@ READS_ONE = "a { input.sgx_isvsvn == 3 }"
 @pytest.fixture
 def fresh() -> Iterator[RegoEngine]:
     with RegoEngine(workers=1, limits=PATIENT) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def forgetful() -> Iterator[RegoEngine]:
+    with RegoEngine(workers=1, limits=PATIENT, max_cached=0) as opened:
         yield opened
 
 
@@ -78,6 +88,31 @@ def test_the_outcome_is_that_of_the_claims(fresh: RegoEngine) -> None:
     for svn, matches in ((3, True), (4, False), (3, True), (4, False)):
         assert fresh.evaluate(rego(READS_ONE), SGX | {"sgx_isvsvn": svn}, at=AT).matched is matches
     assert not fresh.evaluate(rego(READS_ONE), TDX, at=AT).matched
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.sampled_from([SAMPLE_SGX, SAMPLE_TDX, SAMPLE_V2, READS_ONE, "match { not input.tdx }\nexport := input"]),
+    st.sampled_from([SGX, TDX]),
+    st.dictionaries(st.sampled_from(["sgx_isvsvn", "sgx_isvprodid", "tdx_seamsvn"]), st.integers(0, 4), max_size=2),
+)
+def test_what_is_remembered_is_what_would_be_found(
+    engine: RegoEngine, forgetful: RegoEngine, text: str, claims: dict[str, object], change: dict[str, object]
+) -> None:
+    asked_once = engine.evaluate(rego(text), claims | change, at=AT)
+    assert engine.evaluate(rego(text), claims | change, at=AT) == asked_once
+    assert forgetful.evaluate(rego(text), claims | change, at=AT) == asked_once
+
+
+def test_many_threads_get_their_own_answers() -> None:
+    policies = [rego(f"a {{ input.sgx_isvsvn == {svn} }}") for svn in range(4)]
+    with RegoEngine(workers=2, limits=PATIENT, max_cached=8) as engine, ThreadPoolExecutor(8) as threads:
+
+        def judge(index: int) -> bool:
+            claims = SGX | {"sgx_isvsvn": index // 4 % 4}
+            return engine.evaluate(policies[index % 4], claims, at=AT).matched is (index // 4 % 4 == index % 4)
+
+        assert all(threads.map(judge, range(160)))
 
 
 def test_the_kind_makes_it_another_question(fresh: RegoEngine) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -184,6 +187,23 @@ def test_what_a_broken_worker_says_is_not_believed(name: str) -> None:
         pool.close()
 
 
+def test_a_machine_that_is_busy_is_not_the_policys_doing() -> None:
+    """A worker that is not let run is late, and the policy is not blamed; one that ran all the time is."""
+    pool = Pool(1, Limits(seconds=0.5, cpu_seconds=30))
+    try:
+        pool.ask(ASKED, share=100)
+        os.kill(pool._free.queue[0].pid, signal.SIGSTOP)
+        with pytest.raises(WorkerFailed) as caught:
+            pool.ask(ASKED)
+        assert not caught.value.blame
+        pool.ask(ASKED, share=100)
+        with pytest.raises(WorkerFailed) as caught:
+            pool.ask({**ASKED, "module": f"package amber\n{CPU_BOMB}\n"}, share=8)
+        assert caught.value.blame
+    finally:
+        pool.close()
+
+
 def test_an_answer_that_is_too_long_is_none(pool: Pool) -> None:
     module = "package amber\nx := [y | some i in numbers.range(1, 3000); y := concat(`-`, [`" + "x" * 100 + "`])]\n"
     answer = pool.ask({**ASKED, "module": module})
@@ -193,6 +213,36 @@ def test_an_answer_that_is_too_long_is_none(pool: Pool) -> None:
 def test_a_request_that_is_too_long_is_not_sent(pool: Pool) -> None:
     with pytest.raises(WorkerFailed, match="too long"):
         pool.ask({**ASKED, "input": {"n": "x" * 2_000_000}})
+
+
+PARENT = """
+import sys
+from ambergate.rego.pool import Limits, Pool
+pool = Pool(1, Limits(seconds=600, cpu_seconds=1))
+pool.ask({"module": "package amber\\n", "input": {}, "query": "data.amber"})
+print(pool._free.queue[0].pid, flush=True)
+pool.ask({"module": "package amber\\n" + sys.argv[1], "input": {}, "query": "data.amber"})
+"""
+
+
+@pytest.mark.parametrize("text", ["a := true", CPU_BOMB])
+def test_no_worker_outlives_its_service(text: str) -> None:
+    """Whatever it is at when the service is killed."""
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, text], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    worker = Path(f"/proc/{int(parent.stdout.readline())}")
+    parent.kill()
+    parent.communicate()
+    deadline = time.monotonic() + 60
+    while worker.exists() and "\nState:\tZ" not in _status(worker):
+        assert time.monotonic() < deadline
+
+
+def _status(process: Path) -> str:
+    try:
+        return (process / "status").read_text()
+    except OSError:  # gone meanwhile
+        return "\nState:\tZ"
 
 
 def test_a_closed_engine_matches_nothing() -> None:
