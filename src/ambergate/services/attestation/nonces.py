@@ -24,7 +24,8 @@ KEY_BYTES: Final = 32
 LIFETIME: Final = timedelta(seconds=120)
 MAX_MEMBER: Final = 1024  # characters of base64; `val` has 120
 STEP: Final = "10.1.nonce"
-_FORMAT: Final = "%Y-%m-%d %H:%M:%S +0000 UTC"
+_ZONE: Final = " +0000 UTC"
+_FORMAT: Final = f"%Y-%m-%d %H:%M:%S{_ZONE}"
 _DOMAIN: Final = b"ambergate nonce v1\x00"
 
 
@@ -81,7 +82,8 @@ class Nonces:
                 code="nonce-unknown",
                 hint="get a nonce here, and use it unchanged",
             )
-        issued = datetime.strptime(iat.decode(), _FORMAT).replace(tzinfo=UTC)  # our own text: the MAC holds
+        # Our own text: the MAC holds. Read by its places: `strptime` takes a fifth of a signature.
+        issued = datetime.fromisoformat(iat[: -len(_ZONE)].decode()).replace(tzinfo=UTC)
         if not issued - timedelta(seconds=1) <= at <= issued + self._lifetime:
             raise NotGenuine(
                 "the nonce has expired",
