@@ -91,13 +91,18 @@ def _source(place: Path | str, anchor: Anchor) -> CollateralSource:
 def _announce(config: Config, roots: list[Trust], host: str, port: int, *, as_json: bool) -> None:
     if as_json:
         told = [{"name": root.anchor.name, "simulated": root.simulated} for root in roots]
-        echo_json({"listening": {"host": host, "port": port}, "issuer": config.base_url, "anchors": told})
+        echo_json(
+            {"listening": {"host": host, "port": port}, "issuer": config.issuer or config.base_url, "anchors": told}
+        )
     else:
-        click.echo(f"attestation service listening on https://{host}:{port}/appraisal/v1/, issuer {config.base_url}")
+        issuer = config.issuer or config.base_url
+        click.echo(f"attestation service listening on https://{host}:{port}/appraisal/v1/, issuer {issuer}")
         for root in roots:
             click.echo(f"  takes evidence under {root.anchor.name}")
             if root.simulated:
                 click.echo("  WARNING: that root is a software platform: its tokens prove nothing about hardware")
+        if config.insecure_simulated_issuer is not None:
+            click.echo(f"  WARNING: tokens about software platforms name {config.insecure_simulated_issuer} too")
         if config.insecure_allow_anonymous:
             click.echo("  WARNING: anybody may ask for tokens, without an API key")
     sys.stdout.flush()

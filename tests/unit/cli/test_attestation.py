@@ -130,6 +130,17 @@ def test_it_warns_of_an_open_door(folder: Path) -> None:
         assert running.wait(30) == 0
 
 
+def test_it_says_whose_name_its_tokens_carry(folder: Path) -> None:
+    with (folder / "attestation.toml").open("a") as file:
+        file.write('[tokens]\nissuer = "Intel Trust Authority"\ninsecure_simulated_issuer = "Somebody Else"\n')
+    with process(folder) as running:
+        words = told(running, folder, end="Somebody Else too\n")
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(30) == 0
+    assert "issuer Intel Trust Authority" in words
+    assert "WARNING: tokens about software platforms name Somebody Else too" in words
+
+
 def attest(folder: Path, port: int, quote: bytes) -> httpx.Response:
     context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
     with httpx.Client(verify=context, trust_env=False) as client:
