@@ -12,6 +12,8 @@
     ├── ReleaseRefused          a valid token that the secret's owner did not approve
     ├── NotAuthorised           the caller is not who may ask
     │   └── NotPermitted            ... for this
+    ├── NotFound                there is nothing of this name here
+    ├── Conflict                what is asked for contradicts what there is
     ├── TooManyRequests         the caller asks more often than it may
     ├── NotIntact               a log that is not the one that was written
     ├── SettingsError           our user told us something unusable
@@ -189,6 +191,18 @@ class NotPermitted(NotAuthorised):
     """The caller is known, and this is none of the things that it may do."""
 
     CODE = "not-permitted"
+
+
+class NotFound(AmberError):
+    """There is nothing of this name here."""
+
+    CODE = "not-found"
+
+
+class Conflict(AmberError):
+    """What is asked for is well-formed, and contradicts what there is."""
+
+    CODE = "conflict"
 
 
 class TooManyRequests(AmberError):

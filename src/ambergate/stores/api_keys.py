@@ -11,7 +11,7 @@ import hashlib
 import json
 import secrets
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
@@ -21,6 +21,7 @@ from sqlalchemy import insert, select, update
 from ambergate.core.errors import SettingsError
 from ambergate.stores.changes import latest, next_number
 from ambergate.stores.key_terms import Terms
+from ambergate.stores.policies import live_policies
 from ambergate.stores.tables import api_keys as _keys
 from ambergate.stores.transactions import reading, writing
 
@@ -82,7 +83,8 @@ class ApiKeyStore:
             terms: what it may do; when not given, attest, without an end.
 
         Raises:
-            SettingsError: the label is empty, too long or not printable; the key would end before it begins.
+            SettingsError: the label is empty, too long or not printable; the key would end before it begins; a policy
+                is not there.
             Unavailable: the database does not answer.
         """
         if not 1 <= len(label) <= MAX_LABEL or not label.isprintable():
@@ -92,6 +94,7 @@ class ApiKeyStore:
             raise SettingsError("the key would have expired", seen=key.terms.expires_at, wanted=f"after {at}")
         drawn = self._draw()
         with writing(self._engine) as connection:
+            _check_policies(connection, key.terms.policy_ids)
             _insert(connection, key, drawn)
         return key, drawn
 
@@ -114,7 +117,7 @@ class ApiKeyStore:
             drawn = self._draw()
             _insert(connection, new, drawn)
             last = at + overlap if ends is None else min(ends, at + overlap)
-            _change(connection, old.id, expires_at=last.isoformat())
+            _change(connection, old.id, expires_at=_written(last))
         return new, drawn
 
     def revoke(self, key_id: UUID, *, at: datetime) -> None:
@@ -132,11 +135,12 @@ class ApiKeyStore:
         """Which policies count for this key's requests, and whether all must match.
 
         Raises:
-            SettingsError: there is no such key, or these are too many policies.
+            SettingsError: there is no such key, there are no such policies, or too many.
             Unavailable: the database does not answer.
         """
         with writing(self._engine) as connection:
             key = _one(connection, key_id)
+            _check_policies(connection, policy_ids)
             terms = replace(key.terms, policy_ids=tuple(policy_ids), policy_must_match=must_match)
             changed = replace(key, terms=terms)
             _change(connection, key_id, **_values_of(terms))
@@ -187,12 +191,6 @@ def digest_of(key: str) -> bytes:
     return hashlib.sha256(b"ambergate api key\x00" + key.encode("utf-8", "surrogateescape")).digest()
 
 
-def holders_of(connection: Connection, policy_id: UUID) -> list[str]:
-    """The ids of keys that have not been revoked and name this policy."""
-    named = _keys.c.policy_ids.contains(str(policy_id))
-    return list(connection.scalars(select(_keys.c.id).where(_keys.c.revoked_at.is_(None), named).order_by(_keys.c.id)))
-
-
 def _insert(connection: Connection, key: ApiKey, drawn: str) -> None:
     values = {
         "id": str(key.id),
@@ -204,6 +202,13 @@ def _insert(connection: Connection, key: ApiKey, drawn: str) -> None:
         **_values_of(key.terms),
     }
     connection.execute(insert(_keys).values(values))
+
+
+def _check_policies(connection: Connection, policy_ids: Sequence[UUID]) -> None:
+    missing = set(policy_ids) - live_policies(connection, set(policy_ids))
+    if missing:
+        hint = "amber policy list shows them"
+        raise SettingsError("there are no such policies", seen=sorted(map(str, missing)), hint=hint)
 
 
 def _change(connection: Connection, key_id: UUID, **values: object) -> None:
@@ -220,7 +225,7 @@ def _one(connection: Connection, key_id: UUID) -> ApiKey:
 
 def _values_of(terms: Terms) -> dict[str, object]:
     return {
-        "expires_at": None if terms.expires_at is None else terms.expires_at.isoformat(),
+        "expires_at": None if terms.expires_at is None else _written(terms.expires_at),
         "scopes": " ".join(sorted(terms.scopes)),
         "policy_ids": json.dumps([str(each) for each in terms.policy_ids]),
         "policy_must_match": terms.policy_must_match,
@@ -229,6 +234,11 @@ def _values_of(terms: Terms) -> dict[str, object]:
         "rate": terms.rate,
         "burst": terms.burst,
     }
+
+
+def _written(at: datetime) -> str:
+    """In UTC: texts of instants are then in the order of these."""
+    return at.astimezone(UTC).isoformat()
 
 
 def _known(row: Row[Any]) -> ApiKey:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import event
+from tests.unit.stores.policy_rows import with_policies
 
 from ambergate.core.errors import AmberError, NotAuthorised, TooManyRequests, Unavailable
 from ambergate.services.attestation.callers import MAX_KEY, Callers
@@ -37,6 +38,7 @@ class Clock:
 
 @pytest.fixture
 def store(engine: Engine) -> ApiKeyStore:
+    with_policies(engine, UUID(int=1), UUID(int=3))
     return ApiKeyStore(engine)
 
 

@@ -9,11 +9,13 @@ from uuid import UUID, uuid4
 
 import pytest
 from click.testing import CliRunner
+from tests.unit.stores.policy_rows import with_policies
 
 from ambergate.cli.main import main
 from ambergate.core.errors import NotAuthorised
 from ambergate.services.attestation.app import open_api_keys
 from ambergate.services.attestation.callers import Callers
+from ambergate.stores.engine import open_database
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,6 +92,9 @@ def test_a_key_for_machines(folder: Path) -> None:
 
 def test_a_key_on_terms(folder: Path) -> None:
     policy = str(uuid4())
+    engine = open_database(folder / "attestation.sqlite")
+    with_policies(engine, UUID(policy))
+    engine.dispose()
     made = created(
         folder,
         *("--scope", "manage", "--scope", "attest", "--expires", "2126-01-31T12:00:00Z", "--policy", policy),
@@ -116,6 +121,7 @@ def test_a_key_for_some_days(folder: Path) -> None:
         (("--days", "0"), 2),
         (("--days", "1", "--expires", "2126-01-01"), 1),
         (("--policy", "42"), 1),
+        (("--policy", str(UUID(int=2))), 1),  # there is none
         (("--policy", str(UUID(int=1)), "--policy", str(UUID(int=1))), 1),
         (("--algorithm", "HS256"), 1),
         (("--profile", "V2!"), 1),

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from tests.unit.simulator.stream import stream
+from tests.unit.stores.policy_rows import with_policies
 
 from ambergate.core.errors import SettingsError
 from ambergate.stores.api_keys import KEY_BYTES, MAX_LABEL, ApiKey, ApiKeyStore, digest_of
@@ -27,6 +28,7 @@ AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 @pytest.fixture
 def store(engine: Engine) -> ApiKeyStore:
+    with_policies(engine, *(UUID(int=number) for number in range(11)))
     return ApiKeyStore(engine)
 
 

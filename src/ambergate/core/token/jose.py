@@ -143,7 +143,7 @@ class KeySet:
             MalformedToken: not a compact JWS of a JSON object.
             TokenRejected: another algorithm, an unknown key, a critical header, or a signature that does not hold.
         """
-        header, payload = _take_apart(token)
+        header, payload = take_apart(token)
         alg, kid = header.get("alg"), header.get("kid")
         if alg not in ALGORITHMS:
             raise TokenRejected(
@@ -170,7 +170,12 @@ class KeySet:
         return payload
 
 
-def _take_apart(token: str) -> tuple[dict[str, object], dict[str, object]]:
+def take_apart(token: str) -> tuple[dict[str, object], dict[str, object]]:
+    """Header and payload of a compact JWS. Nothing of them is proven.
+
+    Raises:
+        MalformedToken: it is none, or either is no JSON object.
+    """
     if len(token) > MAX_TOKEN:
         raise MalformedToken("the token is too long", seen=f"{len(token)} characters", wanted=f"<= {MAX_TOKEN}")
     parts = token.split(".")

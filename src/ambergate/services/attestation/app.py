@@ -14,8 +14,12 @@ from ambergate.services.attestation.audit_routes import audit_routes
 from ambergate.services.attestation.azure import azure_route
 from ambergate.services.attestation.callers import Callers
 from ambergate.services.attestation.health import collateral_health
+from ambergate.services.attestation.management import Management
+from ambergate.services.attestation.management_routes import policy_routes
+from ambergate.services.attestation.named import NamedPolicies
 from ambergate.services.attestation.nonces import KEY_BYTES, Nonces
 from ambergate.services.attestation.pki import TokenPki, make_material
+from ambergate.services.attestation.policies import KnownPolicies, open_engines
 from ambergate.services.attestation.published import published_routes
 from ambergate.services.attestation.routes import Authoriser, attest_routes, nonce_routes, version_route
 from ambergate.services.attestation.usecase import Attestation, Issuer
@@ -28,16 +32,18 @@ from ambergate.stores.audit_key import checkpoint_signer
 from ambergate.stores.collateral import CollateralStore
 from ambergate.stores.engine import open_database
 from ambergate.stores.platforms import PlatformStore
+from ambergate.stores.policies import PolicyStore
 from ambergate.stores.sealing import Sealer, load_or_create_key
 from ambergate.stores.signing_keys import SigningMaterialStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from starlette.applications import Starlette
 
+    from ambergate.core.appraise.named import PolicyEngine, PolicyLanguage
     from ambergate.services.attestation.config import Config
     from ambergate.services.attestation.usecase import Trust
 
@@ -46,7 +52,7 @@ _NONCE_KEY: Final = "nonce.key"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the service keeps: who may ask, its keys, its collateral, which platforms it saw. Redacted."""
+    """What the service keeps: who may ask, its keys, collateral, platforms seen, policies, their engines. Redacted."""
 
     api_keys: ApiKeyStore
     pki: TokenPki
@@ -54,6 +60,8 @@ class State:
     collateral: CollateralStore
     platforms: PlatformStore
     audit: AuditLog
+    policies: PolicyStore
+    engines: Mapping[PolicyLanguage, PolicyEngine]
 
     def __repr__(self) -> str:
         return "State(...)"
@@ -70,6 +78,23 @@ def open_api_keys(database: Path | str) -> Iterator[ApiKeyStore]:
     engine = open_database(database)
     try:
         yield ApiKeyStore(engine)
+    finally:
+        engine.dispose()
+
+
+@contextlib.contextmanager
+def open_management(config: Config) -> Iterator[tuple[Management, ApiKeyStore]]:
+    """The policies of this configuration's database and its API keys, for the command line.
+
+    Raises:
+        SettingsError: the database cannot be used.
+        Unavailable: it does not answer.
+    """
+    engine = open_database(config.database)
+    try:
+        with open_engines() as engines:
+            management = Management(PolicyStore(engine), engines, signers=config.policy_signers)
+            yield management, ApiKeyStore(engine)
     finally:
         engine.dispose()
 
@@ -105,10 +130,9 @@ def open_state(
         pki, nonce_key = TokenPki(material), material[_NONCE_KEY]
         signer = checkpoint_signer(SigningMaterialStore(engine, sealer), config.base_url, token_bytes=token_bytes)
         audit = AuditLog(engine, signer, now=now or (lambda: at), pin=config.checkpoint)
-        try:
-            yield State(keys, pki, nonce_key, CollateralStore(engine), PlatformStore(engine), audit)
-        finally:
-            audit.close()
+        stores = CollateralStore(engine), PlatformStore(engine)
+        with contextlib.closing(audit), open_engines() as engines:
+            yield State(keys, pki, nonce_key, *stores, audit, PolicyStore(engine), engines)
     finally:
         engine.dispose()
 
@@ -140,6 +164,8 @@ def create_app(
         name=config.issuer,
         simulated_name=config.insecure_simulated_issuer,
     )
+    management = Management(state.policies, state.engines, signers=config.policy_signers)
+    named = NamedPolicies(KnownPolicies(state.policies, now=now), state.engines)
     attestation = Attestation(
         roots=roots,
         policy=config.policy,
@@ -147,6 +173,7 @@ def create_app(
         keys=state.pki,
         issuer=issuer,
         audit=AuditTrail(state.audit, request_names),
+        named=named,
         seen=state.platforms,
     )
     callers = Callers(state.api_keys, now=now)
@@ -157,6 +184,7 @@ def create_app(
             *attest_routes(attestation, authorise, now, v1_profile=config.profile),
             azure_route(attestation, authorise, now),
             version_route(authorise),
+            *policy_routes(management, authorise, now),
             *audit_routes(state.audit, authorise),
             *published_routes(state.pki, issuer, now),
             health_route({"database": callers.check, "audit": state.audit.check}, lambda: collateral_health(roots)),

@@ -23,10 +23,10 @@ from ambergate.services.attestation.evidence import Evidence, Rule
 from ambergate.services.attestation.routes import read_json_body
 from ambergate.services.attestation.wire import MAX_RUNTIME_DATA, TokenResponse, decode_base64
 from ambergate.services.web.bodies import decode
-from ambergate.services.web.problems import json_response, status_of, text_of
+from ambergate.services.web.problems import headers_of, json_response, status_of, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from starlette.requests import Request
@@ -111,16 +111,15 @@ def azure_route(attestation: Attestation, authorise: Authoriser, now: Callable[[
             status = status_of(error)
             if status == 500:
                 raise
-            return _refusal(status, error.code, text_of(error))
+            return _refusal(status, error.code, text_of(error), headers_of(error, status))
         except HTTPException as error:
-            return _refusal(error.status_code, f"http-{error.status_code}", error.detail)
+            return _refusal(error.status_code, f"http-{error.status_code}", error.detail, {})
 
     return Route(PATH, handle, methods=["POST"])
 
 
-def _refusal(status: int, code: str, text: str) -> Response:
+def _refusal(status: int, code: str, text: str, headers: Mapping[str, str]) -> Response:
     """An error as those clients read it: an object, where all others read text."""
-    headers = {"connection": "close"} if status in {408, 413} else {}  # the rest of the request was not read
     return json_response({"error": {"code": code, "message": text}}, status=status, headers=headers)
 
 

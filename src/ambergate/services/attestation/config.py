@@ -44,6 +44,10 @@
     collateral_grace_hours = 0              # the default; up to 720: in an outage of all sources, statements that have
                                             # ended still count for so long, and no newer recovery or revocation is seen
 
+    [policies]                              # named policies, by `amber policy` and /management/v1/policies
+    signers = ["pipeline.pem"]              # not set by default: then policies need no signature. Certificates of those
+                                            # who may sign policies; one that none of them signed is not taken
+
 Paths are relative to the file's folder.
 """
 
@@ -59,6 +63,7 @@ from ambergate.core.appraise.policy import AppraisalPolicy
 from ambergate.core.errors import MalformedCollateral, MalformedPolicy, SettingsError
 from ambergate.core.token.claims import SIMULATED_SUFFIX
 from ambergate.core.token.names import OFFERED, Profile
+from ambergate.core.token.policy_jwt import signer_of
 from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.services.web.server import TlsFiles
 from ambergate.services.web.settings import Listen, database_place, load_toml, public_url
@@ -103,6 +108,12 @@ class TokensTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     insecure_allow_anonymous: bool = False
 
 
+class PoliciesTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[policies]`: who may write named policies, beside whoever holds a key that manages."""
+
+    signers: list[str] | None = None
+
+
 class AuditTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[audit]`: the file outside the database that tells where the audit log stood."""
 
@@ -117,6 +128,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     tokens: TokensTable = TokensTable()
     audit: AuditTable = AuditTable()
     policy: dict[str, object] = {}
+    policies: PoliciesTable = PoliciesTable()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +171,7 @@ class Config:
     insecure_simulated_issuer: str | None
     insecure_allow_anonymous: bool
     policy: AppraisalPolicy
+    policy_signers: frozenset[bytes] | None
 
 
 def load(path: Path) -> Config:
@@ -187,6 +200,7 @@ def load(path: Path) -> Config:
         insecure_simulated_issuer=_name("tokens.insecure_simulated_issuer", file.tokens.insecure_simulated_issuer),
         insecure_allow_anonymous=file.tokens.insecure_allow_anonymous,
         policy=_policy(file.policy),
+        policy_signers=_signers(file.policies.signers, folder),
     )
 
 
@@ -292,6 +306,23 @@ def _pem(path: Path) -> TrustAnchor:
         raise SettingsError("a root cannot be read", seen=f"{path}: {exc.strerror}") from exc
     except MalformedCollateral as exc:
         raise SettingsError(exc.message, seen=str(path), wanted=exc.wanted, hint=exc.hint) from exc
+
+
+def _signers(names: list[str] | None, folder: Path) -> frozenset[bytes] | None:
+    if names is None:
+        return None
+    if not names:
+        raise SettingsError("policies.signers names nobody", hint="leave it out: then policies need no signature")
+    found = set()
+    for name in names:
+        try:
+            with (folder / name).open("rb") as file:
+                found.add(signer_of(file.read(MAX_PEM)))
+        except OSError as exc:
+            raise SettingsError("a certificate cannot be read", seen=f"{folder / name}: {exc.strerror}") from exc
+        except MalformedPolicy as exc:
+            raise SettingsError(exc.message, seen=str(folder / name), wanted=exc.wanted) from exc
+    return frozenset(found)
 
 
 def _policy(table: dict[str, object]) -> AppraisalPolicy:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from ambergate.core.appraise.named import Policy
     from ambergate.core.collateral.bundle import Collateral
     from ambergate.core.measurements import Fmspc
     from ambergate.core.token.jose import SigningKey
@@ -112,6 +113,14 @@ class Audit(Protocol):
 
     def record(self, decision: Decision, /) -> None:
         """Returns once the decision is durable; raises `Unavailable` when that is not known."""
+        ...
+
+
+class Policies(Protocol):
+    """Finds named policies."""
+
+    def get(self, policy_id: UUID, /) -> Policy | None:
+        """The policy as it is now; None: there is none. Raises `Unavailable`."""
         ...
 
 

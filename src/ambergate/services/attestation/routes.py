@@ -103,11 +103,11 @@ def attest_routes(
     def route(path: str, read: Callable[[bytes, Endpoint], Evidence], endpoint: Endpoint) -> Route:
         async def handle(request: Request) -> Response:
             caller = await authorise(request)
-            accepted = _accepted(request)
+            takes = accepted(request)
             body = await read_json_body(request)
             evidence = read(body, endpoint)
             token = await run_in_threadpool(attestation.attest, evidence, caller, at=now())
-            if _OLD_TOKEN in accepted and _JSON not in accepted:
+            if _OLD_TOKEN in takes and _JSON not in takes:
                 return Response(token, media_type=_OLD_TOKEN)
             return json_response(TokenResponse(token))
 
@@ -159,7 +159,8 @@ def version_route(authorise: Authoriser) -> Route:
     return Route("/appraisal/v1/version", handle, methods=["GET"])
 
 
-def _accepted(request: Request) -> set[str]:
+def accepted(request: Request) -> set[str]:
+    """The media types that the request takes; 415 when JSON is none of them."""
     ranges = {part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")}
     if not _MEDIA & ranges:
         raise HTTPException(415, "this answers application/json only; say so in Accept")

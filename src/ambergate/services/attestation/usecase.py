@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from ambergate.core.appraise.appraisal import appraise
+from ambergate.core.appraise.evidence import evidence_claims
 from ambergate.core.appraise.grace import verify_within_grace
 from ambergate.core.collateral.certificates import read_pem_chain
 from ambergate.core.collateral.needs import needs_of
@@ -16,7 +17,6 @@ from ambergate.core.errors import (
     MalformedCollateral,
     MalformedEvidence,
     NotGenuine,
-    NotWelcome,
     SettingsError,
 )
 from ambergate.core.quote.codec import parse_quote
@@ -31,6 +31,7 @@ from ambergate.core.verify.steps import BY_ID
 from ambergate.core.verify.verifier import prove_certified
 from ambergate.services.attestation.binding import check_binding
 from ambergate.services.attestation.decision import Decision, is_refusal
+from ambergate.services.attestation.named import NamedPolicies, check_matched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -93,6 +94,11 @@ class Issuer:
         return (None if by_url else self.name) or self.base_url
 
 
+class _NoPolicies:
+    def get(self, policy_id: UUID, /) -> None:
+        del policy_id
+
+
 class Attestation:
     """The use case. Safe to share between threads.
 
@@ -103,6 +109,7 @@ class Attestation:
         keys: sign tokens.
         issuer: who issues them.
         audit: keeps each decision before it is told.
+        named: the named policies; None: there are none.
         seen: is told of every platform that gave genuine evidence, welcome or not.
 
     Raises:
@@ -118,6 +125,7 @@ class Attestation:
         keys: SigningKeys,
         issuer: Issuer,
         audit: Audit,
+        named: NamedPolicies | None = None,
         seen: SeenPlatforms | None = None,
     ) -> None:
         self._roots = {trust.anchor.key: (trust, Verifier(anchor=trust.anchor)) for trust in roots}
@@ -128,6 +136,7 @@ class Attestation:
         self._keys = keys
         self._issuer = issuer
         self._audit = audit
+        self._named = named or NamedPolicies(_NoPolicies(), {})
         self._seen = seen
         self._needs: Recent[bytes, Needs] = Recent(MAX_CHAINS)
 
@@ -143,7 +152,7 @@ class Attestation:
             Malformed: the nonce is not one.
             TooLarge: a token could not hold the runtime data.
             NotGenuine: quote, nonce, chain, signature or binding does not hold; names the step.
-            NotWelcome: the policy refuses it.
+            NotWelcome: the service's policy refuses it, or a named one that must match; or a named one is not here.
             Unavailable: collateral cannot be had, or the decision cannot be recorded.
         """
         decision = Decision(at=at, key_id=caller.key_id, quote_hash=hashlib.sha256(evidence.quote).digest())
@@ -159,12 +168,7 @@ class Attestation:
 
     def _decide(self, evidence: Evidence, caller: Caller, decision: Decision) -> str:
         at = decision.at
-        if evidence.policy_ids:
-            mismatches = [
-                {"rule": "policy_ids", "seen": str(i), "wanted": "a policy of this service"}
-                for i in evidence.policy_ids
-            ]
-            raise NotWelcome("no such policy is known here", code="unknown-policy", mismatches=mismatches)
+        policies = self._named.wanted(evidence, caller)
         fresh = self._nonces.check(evidence.nonce, at) if evidence.nonce is not None else b""
         trust, verified = self._verify(evidence.quote, at)
         decision.verified, decision.simulated = verified, trust.simulated
@@ -172,10 +176,14 @@ class Attestation:
         if self._seen is not None:
             self._seen.saw(PlatformKind.of(verified), at=at)
         appraisal = appraise(verified, self._policy, at=at)
+        decision.policies = self._named.judge(policies, evidence_claims(verified), at=at)
+        if evidence.policy_must_match or caller.policy_must_match:
+            check_matched(decision.policies)
         algorithm = evidence.algorithm or caller.default_algorithm or DEFAULT_ALGORITHM
         key = self._keys.key_for(algorithm)
         profile = Profile(evidence.profile or caller.profile or evidence.endpoint_profile)
         issuance = self._issuance(evidence, trust, appraisal, at, azure=azure)
+        issuance = replace(issuance, policies=tuple(decision.policies))
         decision.token_id, decision.profile, decision.algorithm = issuance.token_id, profile, algorithm
         return issue_token(appraisal, issuance, key, algorithm, profile=profile)
 

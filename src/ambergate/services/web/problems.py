@@ -15,9 +15,11 @@ from starlette.responses import Response
 
 from ambergate.core.errors import (
     AmberError,
+    Conflict,
     Malformed,
     MalformedCollateral,
     NotAuthorised,
+    NotFound,
     NotGenuine,
     NotPermitted,
     NotWelcome,
@@ -51,6 +53,8 @@ STATUSES: Final[tuple[tuple[type[AmberError], int], ...]] = (
     (NotPermitted, 403),
     (NotAuthorised, 401),
     (TooManyRequests, 429),
+    (NotFound, 404),
+    (Conflict, 400),  # this protocol knows no 409
     (ReleaseRefused, 403),
     (TooLarge, 413),
     (TimedOut, 504),
@@ -103,14 +107,16 @@ def problem_response(error: AmberError, status: int) -> Response:
         return json_response({"error": text, "code": error.code}, status=status)
     body = {"error": text, **error.as_dict()}
     del body["message"]
-    headers = {}
     if status in {401, 429} or isinstance(error, NotPermitted):
         body["message"] = text  # what the API gateways of this protocol answer with
+    return json_response(body, status=status, headers=headers_of(error, status))
+
+
+def headers_of(error: AmberError, status: int) -> dict[str, str]:
+    """What an answer's headers say of the error."""
     if isinstance(error, TooManyRequests):
-        headers["retry-after"] = str(error.retry_after)
-    if status in {408, 413}:
-        headers["connection"] = "close"  # the rest of the request was not read
-    return json_response(body, status=status, headers=headers)
+        return {"retry-after": str(error.retry_after)}
+    return {"connection": "close"} if status in {408, 413} else {}  # the rest of the request was not read
 
 
 def internal_error() -> Response:
@@ -132,4 +138,5 @@ async def http_exception(request: Request, exc: Exception) -> Response:
 
 def _told(mismatch: Mapping[str, str]) -> str:
     rule, seen, wanted = (mismatch.get(part, "") for part in ("rule", "seen", "wanted"))
-    return f"{rule}: seen {seen}, wanted {wanted}"
+    policy = f"policy {mismatch['policy_name']}: " if "policy_name" in mismatch else ""
+    return f"{policy}{rule}: seen {seen}, wanted {wanted}"
