@@ -79,14 +79,21 @@ class Attested:
 
 
 def report_data(tee: str, nonce: Nonce, data: bytes) -> bytes:
-    """REPORTDATA that binds nonce and data to the quote: SHA-256(val, iat, data) and 32 zero bytes, for SGX.
+    """REPORTDATA that binds nonce and data to the quote: the hash of val, iat and data (wire protocol, section 2).
+
+    For SGX SHA-256 and 32 zero bytes, for TDX SHA-512.
 
     Raises:
         SettingsError: another kind of environment.
     """
-    if tee != "SGX":
-        raise SettingsError("this kind of evidence is not supported", seen=tee, wanted="SGX")
-    return hashlib.sha256(nonce.val + nonce.iat + data).digest().ljust(REPORT_DATA_SIZE, b"\0")
+    bound = nonce.val + nonce.iat + data
+    match tee:
+        case "SGX":
+            return hashlib.sha256(bound).digest().ljust(REPORT_DATA_SIZE, b"\0")
+        case "TDX":
+            return hashlib.sha512(bound).digest()
+        case _:
+            raise SettingsError("this kind of evidence is not supported", seen=tee, wanted="SGX or TDX")
 
 
 def attest(

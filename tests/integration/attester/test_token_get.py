@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from tests.integration.attester.conftest import SECONDS, mounted
+from tests.integration.attester.conftest import FAKE, SECONDS, mounted
 
 from ambergate.cli._stage import Stage, prepare, services
 
@@ -28,6 +29,16 @@ for name in null zero random urandom; do : > "$1/$name"; mount --bind "/dev/$nam
 mkdir "$1/attestation"
 mount --bind "$2" "$1/attestation"
 mount --rbind "$1" /dev
+shift 2
+exec "$@"
+"""
+# The same with a /sys/kernel that has nothing but configfs-tsm.
+IN_TD: Final = """
+set -e
+mount --make-rprivate /
+mount -t tmpfs stage /sys/kernel
+mkdir -p /sys/kernel/config/tsm/report
+mount --bind "$2" /sys/kernel/config/tsm/report
 shift 2
 exec "$@"
 """
@@ -88,6 +99,20 @@ def test_the_simulated_dev_attestation_is_found_as_gramines(stage: Stage, tmp_pa
     assert done.returncode == 0, done.stderr
     assert checked(stage, done.stdout, "attester_type=SGX").returncode == 0
     assert checked(stage, done.stdout, "attester_type=TDX").returncode == 3
+
+
+@pytest.mark.usefixtures("with_namespace")
+@pytest.mark.parametrize("version", [4, 5])
+def test_a_td_gets_a_token_by_configfs_tsm(stage: Stage, tmp_path: Path, version: int) -> None:
+    """REPORTDATA is bound by the rule of TDX: the service compares it whole."""
+    root = tmp_path / "report"
+    root.mkdir()
+    fake = [sys.executable, str(FAKE), str(root), str(stage.folder / "simulator"), json.dumps({"version": version})]
+    with mounted(fake, root, "ready"):
+        done = get(stage, IN_TD, root, tmp_path / "staging", "--userdata", "held")
+    assert done.returncode == 0, done.stderr
+    assert checked(stage, done.stdout, "attester_type=TDX").returncode == 0
+    assert checked(stage, done.stdout, "attester_type=SGX").returncode == 3
 
 
 def test_where_there_is_nothing_nothing_is_simulated(stage: Stage, tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ def token_of(claims: object) -> str:
 @given(st.binary(min_size=1, max_size=100), st.binary(min_size=1, max_size=60), st.binary(max_size=500))
 def test_report_data_binds_nonce_and_data_in_this_order(val: bytes, iat: bytes, data: bytes) -> None:
     nonce = Nonce.of({"val": encoded(val), "iat": encoded(iat), "signature": encoded(b"s")})
-    bound = report_data("SGX", nonce, data)
-    assert bound == hashlib.sha256(val + iat + data).digest() + bytes(32)
+    assert report_data("SGX", nonce, data) == hashlib.sha256(val + iat + data).digest() + bytes(32)
+    assert report_data("TDX", nonce, data) == hashlib.sha512(val + iat + data).digest()
 
 
 def test_the_nonce_goes_back_as_it_came() -> None:
