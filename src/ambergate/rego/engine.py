@@ -130,7 +130,7 @@ class RegoEngine:
             if "error" in answer:
                 raise _unread(module, str(answer["error"]))
             if "value" not in answer:
-                raise MalformedPolicy("the policy gives no answer", seen=answer["failed"])
+                raise MalformedPolicy("the policy gives no answer", seen=answer.get("refused"))
 
     def notes(self, policy: Policy) -> tuple[str, ...]:
         """What a person should know of a policy that loads.
@@ -179,7 +179,7 @@ class RegoEngine:
         self._strikes.answered(name)
         value = answer.get("value")
         if not isinstance(value, dict):
-            return verdict.refused("policy", str(answer.get("failed", "the interpreter cannot read it")), "one answer")
+            return verdict.refused("policy", str(answer.get("refused", "the interpreter cannot read it")), "one answer")
         found = verdict.of(reading.program, policy.kind, value)
         if found.matched or not found.failed:
             return found

@@ -165,10 +165,11 @@ class Worker:
 class Pool:
     """Some workers, each for whoever comes next. Safe to share between threads.
 
-    A request waits for a worker no longer than it would be let run; a worker that failed is replaced at once.
+    A worker is started when it is first needed, and one that failed is replaced at once. A request waits for one no
+    longer than it would be let run.
 
     Args:
-        workers: how many.
+        workers: how many at most.
         limits: what one request may cost.
         program: what is started in place of a worker; tests show with it what a broken one can do.
     """
@@ -180,15 +181,16 @@ class Pool:
         self._limits = limits
         self._program = tuple(program or command(limits))
         self._closed = False
-        self._free: queue.LifoQueue[Worker] = queue.LifoQueue()
+        # Last in, first out: who has worked before works again. None: a worker that is not started.
+        self._free: queue.LifoQueue[Worker | None] = queue.LifoQueue()
         for _ in range(workers):
-            self._free.put(Worker(limits, self._program))
+            self._free.put(None)
 
     def ask(self, request: Mapping[str, object], *, share: float = 1.0) -> dict[str, object]:
-        """The answer of one worker: `value`, `error` or `failed`, within this share of the deadline.
+        """The answer of one worker: `value`, `error` or `refused`, within this share of the deadline.
 
         Raises:
-            WorkerFailed: no worker was free, or it gave none.
+            WorkerFailed: no worker was free or could be started, or it gave none.
         """
         body = json.dumps({**request, "cpu": self._limits.cpu_seconds}, allow_nan=False).encode()
         if len(body) > MAX_REQUEST:
@@ -199,24 +201,38 @@ class Pool:
             raise WorkerFailed("all workers are busy", blame=False) from None
         good = False
         try:
+            worker = worker or self._start()
+            if worker is None:
+                raise WorkerFailed("no worker can be started", blame=False)
             answer = worker.ask(body, self._limits.seconds * share)
+            if "failed" in answer:
+                raise WorkerFailed(str(answer["failed"])[:200], blame=True)
             good = not worker.spent
         finally:
             self._give_back(worker, good=good)
         return answer
 
     def close(self) -> None:
-        """End all workers; those that are at work, when they are done."""
+        """End all workers; those that are at work, when they are done. Nothing is answered any more."""
         self._closed = True
         with contextlib.suppress(queue.Empty):
             while True:
-                self._free.get_nowait().kill()
+                worker = self._free.get_nowait()
+                if worker is not None:
+                    worker.kill()
 
-    def _give_back(self, worker: Worker, *, good: bool) -> None:
-        if not good or self._closed:
+    def _start(self) -> Worker | None:
+        try:
+            return None if self._closed else Worker(self._limits, self._program)
+        except OSError:  # no process, no descriptor or no memory is to be had now
+            return None
+
+    def _give_back(self, worker: Worker | None, *, good: bool) -> None:
+        if worker is not None and (not good or self._closed):
             worker.kill()
+            worker = self._start()
         if not self._closed:
-            self._free.put(worker if good else Worker(self._limits, self._program))
+            self._free.put(worker)
 
 
 def _read_answer(body: bytes) -> dict[str, object]:
@@ -224,7 +240,11 @@ def _read_answer(body: bytes) -> dict[str, object]:
         answer = json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError) as exc:
         raise WorkerFailed("the worker's answer makes no sense", blame=True) from exc
-    if not isinstance(answer, dict) or len(answer) != 1 or not answer.keys() <= {"ready", "value", "error", "failed"}:
+    if (
+        not isinstance(answer, dict)
+        or len(answer) != 1
+        or not answer.keys() <= {"ready", "value", "error", "refused", "failed"}
+    ):
         raise WorkerFailed("the worker's answer makes no sense", blame=True)
     return answer
 

@@ -14,6 +14,7 @@ import json
 import os
 import resource
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from ambergate.rego.frames import MAX_ANSWER, read_frame, write_frame
@@ -21,6 +22,7 @@ from ambergate.rego.frames import MAX_ANSWER, read_frame, write_frame
 if TYPE_CHECKING:
     from types import ModuleType
 
+QUICK: Final = 0.1  # seconds of CPU; who contradicts itself does so sooner, who runs out of something later
 MAX_ERROR: Final = 4000  # characters of the interpreter's own words
 
 
@@ -42,7 +44,7 @@ def main() -> None:
         _allow_cpu(asked["cpu"])
         answer = json.dumps(_run(regopy, asked)).encode()
         if len(answer) > MAX_ANSWER:
-            answer = b'{"failed":"the answer is too long"}'
+            answer = b'{"refused":"the answer is too long"}'
         write_frame(answers, answer)
 
 
@@ -65,14 +67,20 @@ def _allow_cpu(seconds: int) -> None:
 
 
 def _run(regopy: ModuleType, asked: dict[str, Any]) -> dict[str, object]:
-    """One query against one module, in an interpreter of its own."""
+    """One query against one module, in an interpreter of its own.
+
+    `refused` is an answer that will be the same again. `failed` is what the interpreter says when it has run out of
+    something: it may not have given back all of it, so this process is not to be asked again.
+    """
+    started = time.process_time()
     try:
         interpreter = regopy.Interpreter()
         interpreter.add_module("p.rego", asked["module"])
         interpreter.set_input(asked["input"])
         output = interpreter.query(asked["query"])
         if not output.ok():
-            return {"failed": "rules contradict each other, or a built-in function failed"}
+            quick = time.process_time() - started < QUICK
+            return {"refused" if quick else "failed": "rules contradict each other, or a built-in function failed"}
         results = [each.expressions for each in output.results]
         return {"value": results[0][0]} if results and results[0] else {"value": {}}
     except regopy.RegoError as exc:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.unit.appraise.told import AT, SGX, rego
 from tests.unit.rego.conftest import PATIENT
-from tests.unit.rego.corpus import CPU_BOMB, MEMORY_BOMB
+from tests.unit.rego.corpus import BOMBS, CPU_BOMB, MEMORY_BOMB
 
 from ambergate.rego.engine import RegoEngine
 from ambergate.rego.frames import MAX_ANSWER
-from ambergate.rego.pool import MAX_REQUESTS, Limits, Pool, WorkerFailed
+from ambergate.rego.pool import MAX_REQUESTS, Limits, Pool, Worker, WorkerFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,14 @@ def pool() -> Iterator[Pool]:
 
 def pids(pool: Pool) -> set[int]:
     """Its workers that have nothing to do."""
-    return {worker.pid for worker in pool._free.queue}
+    return {worker.pid for worker in pool._free.queue if worker is not None}
+
+
+def only(pool: Pool) -> Worker:
+    """Its one worker."""
+    (worker,) = pool._free.queue
+    assert worker is not None
+    return worker
 
 
 def limits_of(pid: int) -> dict[str, str]:
@@ -78,22 +85,38 @@ def test_nothing_of_one_policy_is_there_for_the_next(pool: Pool) -> None:
 
 @pytest.mark.parametrize("bomb", [CPU_BOMB, MEMORY_BOMB])
 def test_a_bomb_costs_its_worker_and_nobody_else(bomb: str) -> None:
-    with RegoEngine(workers=2, limits=Limits(seconds=3, cpu_seconds=1, memory_mib=64)) as engine:
+    with RegoEngine(workers=2, limits=Limits(seconds=60, cpu_seconds=0, memory_mib=64), max_cached=0) as engine:
+        assert engine.evaluate(rego("a { input.sgx_isvsvn == 3 }"), SGX, at=AT).matched
         before = pids(engine._pool)
         outcome = engine.evaluate(rego(bomb), SGX, at=AT)
         assert not outcome.matched
         assert outcome.mismatches[0]["rule"] == "policy"
-        assert len(pids(engine._pool) - before) == 1, "one is new"
-        assert len(pids(engine._pool) & before) == 1
-    with RegoEngine(workers=1, limits=PATIENT) as engine:
+        assert pids(engine._pool).isdisjoint(before), "another has taken its place"
         assert engine.evaluate(rego("a { input.sgx_isvsvn == 3 }"), SGX, at=AT).matched
+
+
+def test_workers_are_started_when_they_are_needed() -> None:
+    with RegoEngine(workers=8, limits=PATIENT) as engine:
+        assert pids(engine._pool) == set()
+        for text in ("a { input.sgx_isvsvn == 3 }", "b { input.sgx_isvsvn == 3 }"):
+            assert engine.evaluate(rego(text), SGX, at=AT).matched
+        assert len(pids(engine._pool)) == 1
+
+
+def test_a_worker_that_cannot_be_started_costs_no_place() -> None:
+    pool = Pool(1, PATIENT, program=["/nonexistent/worker"])
+    for _ in range(3):
+        with pytest.raises(WorkerFailed, match="no worker can be started") as caught:
+            pool.ask(ASKED)
+        assert not caught.value.blame
+    pool.close()
 
 
 def test_a_bomb_does_not_hold_up_others() -> None:
     """While one worker is at it, the other answers: it has, before the bomb is through."""
     with RegoEngine(workers=2, limits=Limits(seconds=20, cpu_seconds=60), max_cached=0) as engine:
-        for _ in range(2):
-            assert engine.evaluate(rego("a { input.sgx_isvsvn == 3 }"), SGX, at=AT).matched
+        for worker in [engine._pool._start() for _ in range(2) if engine._pool._free.get() is None]:
+            engine._pool._free.put(worker)
         gone = threading.Event()
         workers = pids(engine._pool)
 
@@ -129,10 +152,11 @@ def test_when_all_are_busy_it_is_said() -> None:
 
 
 def test_a_worker_is_replaced_after_some_thousand_requests(pool: Pool) -> None:
-    (before,) = (pool._free.queue[0].pid,)
-    pool._free.queue[0]._requests = MAX_REQUESTS - 1
+    pool.ask(ASKED)
+    before = only(pool).pid
+    only(pool)._requests = MAX_REQUESTS - 1
     assert pool.ask(ASKED) == {"value": {"x": 1}}
-    assert pool._free.queue[0].pid != before
+    assert only(pool).pid != before
     assert pool.ask(ASKED) == {"value": {"x": 1}}
 
 
@@ -140,7 +164,7 @@ def test_no_growth_over_many_policies(pool: Pool) -> None:
     """What a worker keeps of policies is bounded: after the first hundred it takes no more."""
 
     def resident() -> int:
-        return int(Path(f"/proc/{pool._free.queue[0].pid}/statm").read_text().split()[1])
+        return int(Path(f"/proc/{only(pool).pid}/statm").read_text().split()[1])
 
     sizes = []
     for half in range(2):
@@ -187,12 +211,35 @@ def test_what_a_broken_worker_says_is_not_believed(name: str) -> None:
         pool.close()
 
 
+def test_a_worker_that_ran_out_of_something_is_not_asked_again() -> None:
+    """The interpreter survives some of its own failures, and keeps what it took."""
+    pool = Pool(1, Limits(seconds=60, cpu_seconds=30, memory_mib=64))
+    try:
+        pool.ask(ASKED)
+        before = only(pool).pid
+        with pytest.raises(WorkerFailed) as caught:
+            pool.ask({**ASKED, "module": f"package amber\n{BOMBS['memory: texts'].text}\n"})
+        assert caught.value.blame
+        assert only(pool).pid != before
+        assert pool.ask(ASKED) == {"value": {"x": 1}}
+    finally:
+        pool.close()
+
+
+def test_rules_that_contradict_each_other_cost_no_worker(pool: Pool) -> None:
+    pool.ask(ASKED)
+    before = only(pool).pid
+    answer = pool.ask({**ASKED, "module": "package amber\na = 1 { true }\na = 2 { true }\n"})
+    assert answer == {"refused": "rules contradict each other, or a built-in function failed"}
+    assert only(pool).pid == before
+
+
 def test_a_machine_that_is_busy_is_not_the_policys_doing() -> None:
     """A worker that is not let run is late, and the policy is not blamed; one that ran all the time is."""
     pool = Pool(1, Limits(seconds=0.5, cpu_seconds=30))
     try:
         pool.ask(ASKED, share=100)
-        os.kill(pool._free.queue[0].pid, signal.SIGSTOP)
+        os.kill(only(pool).pid, signal.SIGSTOP)
         with pytest.raises(WorkerFailed) as caught:
             pool.ask(ASKED)
         assert not caught.value.blame
@@ -207,7 +254,7 @@ def test_a_machine_that_is_busy_is_not_the_policys_doing() -> None:
 def test_an_answer_that_is_too_long_is_none(pool: Pool) -> None:
     module = "package amber\nx := [y | some i in numbers.range(1, 3000); y := concat(`-`, [`" + "x" * 100 + "`])]\n"
     answer = pool.ask({**ASKED, "module": module})
-    assert answer == {"failed": "the answer is too long"}
+    assert answer == {"refused": "the answer is too long"}
 
 
 def test_a_request_that_is_too_long_is_not_sent(pool: Pool) -> None:
