@@ -45,6 +45,7 @@ CHECK_SHARE: Final = 0.5  # of the deadline: what just makes it when it is check
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # The interpreter's words for what it cannot read: (error N:p.rego|OFFSET|LENGTH (errormsg N:TEXT)
 _ERROR: Final = re.compile(r"\(error \d+:p\.rego\|(\d{1,8})\|\d+\s+\(errormsg \d+:([^\n()]{1,200})")
+DETAILS_SHARE: Final = 0.25  # of the deadline: a refusal does not wait long for its reasons
 MAX_TOLD: Final = 16  # mismatches of one outcome that name an expression
 _SAMPLE: Final = {str: "0" * 64, int: 1, bool: False, list: ["INTEL-SA-00001"], dict: {}}
 
@@ -190,7 +191,8 @@ class RegoEngine:
     ) -> list[Mismatch]:
         probes = probes_of(reading.program, rules)
         try:
-            answer = self._ask(probe_module(reading.module, probes, nanoseconds), reading.program, claims)
+            asked = probe_module(reading.module, probes, nanoseconds)
+            answer = self._ask(asked, reading.program, claims, share=DETAILS_SHARE)
         except WorkerFailed:
             return []  # the refusal stands without them
         value = answer.get("value")

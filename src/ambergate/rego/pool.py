@@ -166,7 +166,7 @@ class Pool:
     """Some workers, each for whoever comes next. Safe to share between threads.
 
     A worker is started when it is first needed, and one that failed is replaced at once. A request waits for one no
-    longer than it would be let run.
+    longer than it would be let run: twice its deadline is the most that it takes.
 
     Args:
         workers: how many at most.
@@ -196,7 +196,7 @@ class Pool:
         if len(body) > MAX_REQUEST:
             raise WorkerFailed("policy and claims are too long", blame=True)
         try:
-            worker = self._free.get(timeout=self._limits.seconds)
+            worker = self._free.get(timeout=self._limits.seconds * share)
         except queue.Empty:
             raise WorkerFailed("all workers are busy", blame=False) from None
         good = False
