@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from ambergate.core.appraise.evidence import evidence_claims
 from ambergate.core.appraise.facts import Facts
 from ambergate.core.appraise.grace import collateral_grace, holds_until
 from ambergate.core.appraise.rules import RULES
 from ambergate.core.errors import NotWelcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from ambergate.core.appraise.policy import AppraisalPolicy
     from ambergate.core.verify.verdict import VerifiedQuote
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Appraisal:
     """A proven quote that a policy welcomes. Made by `appraise` only."""
 
     verified: VerifiedQuote
     policy: AppraisalPolicy
+
+    @cached_property
+    def claims(self) -> Mapping[str, object]:
+        """What was proven, as flat claims (`evidence_claims`), for policies, the token and the record of it."""
+        return MappingProxyType(evidence_claims(self.verified))
 
     @property
     def holds_until(self) -> datetime:

@@ -10,7 +10,6 @@ import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ambergate.core.appraise.evidence import evidence_claims
 from ambergate.core.errors import MalformedToken, NotWelcome
 from ambergate.core.token.claims import SIMULATED
 from ambergate.core.token.jose import load_object
@@ -71,7 +70,7 @@ def v1_claims(appraisal: Appraisal, issuance: Issuance) -> dict[str, object]:
         **issuer_claims(issuance),
         "ver": V1_VERSION,
         "dbgstat": "enabled" if appraisal.verified.report.debug else "disabled",
-        **evidence_claims(appraisal.verified),
+        **appraisal.claims,
         **data_claims(issuance),
     }
 

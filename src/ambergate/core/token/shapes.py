@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Final
 
-from ambergate.core.appraise.evidence import evidence_claims
 from ambergate.core.quote.report import EnclaveReport
 from ambergate.core.token.claims import SIMULATED
 from ambergate.core.token.jose import load_object
@@ -69,7 +68,7 @@ def v2_claims(appraisal: Appraisal, issuance: Issuance) -> Claims:
     """Wire protocol, 4.4: the names are those of v1; what is about the evidence stands under `sgx` or `tdx`."""
     verified = appraisal.verified
     evidence: Claims = {
-        **evidence_claims(verified),
+        **appraisal.claims,
         **data_claims(issuance),
         "dbgstat": "enabled" if verified.report.debug else "disabled",
     }

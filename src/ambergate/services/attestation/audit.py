@@ -59,13 +59,13 @@ class AuditTrail:
 
 def record_of(decision: Decision) -> dict[str, object]:
     """The decision as JSON-ready members, each of a bounded length."""
-    verified, error = decision.verified, decision.error
+    error = decision.error
     record: dict[str, object] = {
         "at": decision.at.isoformat(),
         "verdict": ISSUED if error is None else REFUSED,
         "key_id": None if decision.key_id is None else str(decision.key_id),
         "quote_hash": decision.quote_hash.hex(),
-        "evidence": None if verified is None else evidence_claims(verified),
+        "evidence": _evidence(decision),
         "simulated": decision.simulated,
         "policies": [
             {
@@ -89,6 +89,12 @@ def record_of(decision: Decision) -> dict[str, object]:
             "mismatches": _bounded(error.mismatches if isinstance(error, Refusal) else ()),
         }
     return record
+
+
+def _evidence(decision: Decision) -> dict[str, object] | None:
+    if decision.claims is not None:
+        return dict(decision.claims)
+    return None if decision.verified is None else evidence_claims(decision.verified)
 
 
 def _bounded(mismatches: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:

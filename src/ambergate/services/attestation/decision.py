@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ambergate.core.errors import Malformed, MalformedCollateral, NotGenuine, Refusal, TooLarge
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -27,6 +27,7 @@ class Decision:
         key_id: of the caller's API key; None: it showed none.
         quote_hash: SHA-256 of the quote as it came.
         verified: what was proven; None: nothing.
+        claims: the same as claims, where it was found welcome.
         simulated: whether the root is a software platform's.
         policies: the named policies that were evaluated, with what came of each.
         token_id: of the token; None: refused.
@@ -39,6 +40,7 @@ class Decision:
     key_id: UUID | None
     quote_hash: bytes
     verified: VerifiedQuote | None = None
+    claims: Mapping[str, object] | None = None
     simulated: bool | None = None
     policies: Sequence[PolicyOutcome] = field(default=())
     token_id: UUID | None = None

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from ambergate.core.appraise.appraisal import appraise
-from ambergate.core.appraise.evidence import evidence_claims
 from ambergate.core.appraise.grace import verify_within_grace
 from ambergate.core.collateral.certificates import read_pem_chain
 from ambergate.core.collateral.needs import needs_of
@@ -176,7 +175,8 @@ class Attestation:
         if self._seen is not None:
             self._seen.saw(PlatformKind.of(verified), at=at)
         appraisal = appraise(verified, self._policy, at=at)
-        decision.policies = self._named.judge(policies, evidence_claims(verified), at=at)
+        decision.claims = appraisal.claims
+        decision.policies = self._named.judge(policies, appraisal.claims, at=at)
         if evidence.policy_must_match or caller.policy_must_match:
             check_matched(decision.policies)
         algorithm = evidence.algorithm or caller.default_algorithm or DEFAULT_ALGORITHM
