@@ -18,7 +18,7 @@ from tests.integration.clients import chain
 from tests.integration.clients.network import Network
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tests.integration.attestation.scene import Service
     from tests.integration.clients.network import Headers
@@ -42,12 +42,12 @@ class Client:
     network: Network
     portal: str = BASE_URL
 
-    def attest(self, quote: bytes, data: bytes) -> dict[str, Any]:
-        """`quote` and `runtime_data` in base64url without padding; policy ids from the environment, here none."""
+    def attest(self, quote: bytes, data: bytes, *, policy_ids: Sequence[str] = ()) -> dict[str, Any]:
+        """`quote` and `runtime_data` in base64url without padding; policy ids from its environment."""
         key = f"x-api-key: {self.network.service.api_key}"
         assert len(key) < 256
         headers: Headers = [("Accept", "application/json"), ("Content-Type", "application/json")]
-        body = {"quote": raw_url(quote), "runtime_data": raw_url(data), "policy_ids": []}
+        body = {"quote": raw_url(quote), "runtime_data": raw_url(data), "policy_ids": list(policy_ids)}
         answer = self.network.exchange(
             "POST",
             f"{BASE_URL}/appraisal/v1/attest",
