@@ -4,7 +4,7 @@ A record holds what was decided, by which rules and about what: claims about the
 token, a key, the nonce, runtime data or held data. The names are a promise: `amber audit export` gives them to others.
 
     at, verdict ("issued" or "refused"), key_id, request_id, trace_id, quote_hash, evidence, simulated, policies,
-    jti, profile, alg; of a refusal also code, step, message, mismatches
+    jti, profile, alg; of a refusal also code, step, message, mismatches; `shortened` where mismatches are left out
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from ambergate.core.appraise.evidence import evidence_claims
-from ambergate.core.errors import AmberError, NotGenuine, Refusal, Unavailable
+from ambergate.core.errors import AmberError, Malformed, NotGenuine, Refusal, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -48,8 +48,12 @@ class AuditTrail:
         """
         request_id, trace_id = self._request()
         record = {**record_of(decision), "request_id": request_id, "trace_id": trace_id}
+        jti = decision.token_id if decision.error is None else None
         try:
-            self._log.append(record, jti=decision.token_id if decision.error is None else None)
+            try:
+                self._log.append(record, jti=jti)
+            except Malformed:  # too long: many policies had much to say
+                self._log.append(_shortened(record), jti=jti)
         except AmberError as exc:
             _log.error("a decision is not recorded: %s", exc.as_dict())
             raise Unavailable(
@@ -95,6 +99,14 @@ def _evidence(decision: Decision) -> dict[str, object] | None:
     if decision.claims is not None:
         return dict(decision.claims)
     return None if decision.verified is None else evidence_claims(decision.verified)
+
+
+def _shortened(record: dict[str, object]) -> dict[str, object]:
+    """Without the mismatches: what was decided, by which policies and about what has to be kept in any case."""
+    policies = record["policies"]
+    assert isinstance(policies, list)
+    kept = [{**each, "mismatches": []} for each in policies]
+    return {**record, "policies": kept, **({"mismatches": []} if "mismatches" in record else {}), "shortened": True}
 
 
 def _bounded(mismatches: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
