@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.slow
-def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
-    outcome = run(tmp_path, kills=10, seed=1)
+@pytest.mark.parametrize("seed", range(5))
+def test_nothing_acknowledged_is_lost(tmp_path: Path, seed: int) -> None:
+    """Ten kills in all, two of each service: a machine under load takes seconds for each start."""
+    outcome = run(tmp_path, kills=2, seed=seed)
     assert outcome.faults == []
-    assert outcome.kills == 10
-    assert outcome.records >= len(outcome.tokens) >= 10
+    assert outcome.kills == 2
+    assert outcome.records >= len(outcome.tokens) >= 2
     assert len(set(outcome.tokens)) == len(outcome.tokens)
