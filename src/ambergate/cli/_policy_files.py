@@ -69,6 +69,19 @@ def read_text(file: Path, limit: int) -> str:
         raise MalformedPolicy("the file is not UTF-8", seen=f"{file}: {exc.reason}") from exc
 
 
+def language_of(file: Path, language: str | None) -> PolicyLanguage:
+    """The language that is given, or else the one that the file's name tells.
+
+    Raises:
+        click.BadParameter: neither does.
+    """
+    spoken = PolicyLanguage(language) if language else _SUFFIXES.get(file.suffix)
+    if spoken is None:
+        message = f"{file}: is it Rego or typed? Name it .rego, .toml, .yaml or .json, or say --language"
+        raise click.BadParameter(message)
+    return spoken
+
+
 def read_policy(file: Path, kind: str, language: str | None) -> Policy:
     """The draft in this file; its language by the file's name where none is given.
 
@@ -76,10 +89,7 @@ def read_policy(file: Path, kind: str, language: str | None) -> Policy:
         MalformedPolicy: it is longer than any policy, or not UTF-8.
         click.BadParameter: nothing says which language it is in.
     """
-    spoken = PolicyLanguage(language) if language else _SUFFIXES.get(file.suffix)
-    if spoken is None:
-        message = f"{file}: is it Rego or typed? Name it .rego, .toml, .yaml or .json, or say --language"
-        raise click.BadParameter(message)
+    spoken = language_of(file, language)
     text = read_text(file, MAX_TEXT)
     name = re.sub(r"[^a-zA-Z0-9_-]+", "-", file.stem).strip("-_")[:64].strip("-_")
     name = name if len(name) >= 3 else f"draft-{name}".strip("-")

@@ -19,7 +19,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("demo:command", "Run the whole system on this machine and show the six steps."),
     "keybroker": ("keybroker:group", "The key broker."),
     "mount": ("mount:command", "Keep the /dev/amber files mounted in a directory."),
-    "policy": ("policy:group", "Write, check, test and explain policies."),
+    "policy": ("policy:group", "Write, check, test, explain and manage policies."),
     "quote": ("quote:group", "Show and verify quotes."),
     "restore": ("backup:restore_command", "Put a backup of a service's database back."),
     "run": ("run:command", "Run a program with /dev/amber mounted for it alone."),

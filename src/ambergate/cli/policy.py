@@ -1,4 +1,4 @@
-"""`amber policy`: write a policy, check it, test it, and see what it would do before it does it."""
+"""`amber policy`: write a policy, check it, test it, see what it would do before it does it, and put it to use."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 
 from ambergate.cli import _policy_files as files
 from ambergate.cli._common import EXIT_REFUSED, echo_json, instant, json_option, now, reports_errors
+from ambergate.cli._policy_store import COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,7 @@ language_option: Callable[[Any], Any] = click.option(
 
 @click.group()
 def group() -> None:
-    """Write, check, test and explain policies, and try them over what was recorded."""
+    """Write, check, test and explain policies, try them over what was recorded, and manage those of a service."""
 
 
 @group.command()
@@ -192,6 +193,10 @@ def try_draft(draft: Path, records: Path, *, strict: bool, language: str | None,
         click.echo("\n".join(trial.lines()))
     if strict and trial.cut_off:
         sys.exit(EXIT_REFUSED)
+
+
+for each in COMMANDS:
+    group.add_command(each)
 
 
 def _told(outcome: PolicyOutcome) -> dict[str, object]:

@@ -26,7 +26,7 @@ from ambergate.stores.tables import api_keys as _keys
 from ambergate.stores.transactions import reading, writing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import timedelta
 
     from sqlalchemy import Connection, Engine, Row
@@ -131,19 +131,33 @@ class ApiKeyStore:
             if _one(connection, key_id).revoked_at is None:
                 _change(connection, key_id, revoked_at=at.isoformat())
 
-    def set_policies(self, key_id: UUID, policy_ids: Sequence[UUID], *, must_match: bool) -> ApiKey:
-        """Which policies count for this key's requests, and whether all must match.
+    def set_policies(self, key_id: UUID, policy_ids: Sequence[UUID], *, must_match: bool | None = None) -> ApiKey:
+        """Which policies count for this key's requests, and whether all must match; None: as before.
 
         Raises:
             SettingsError: there is no such key, there are no such policies, or too many.
             Unavailable: the database does not answer.
         """
+        return self._change_policies(key_id, lambda _: policy_ids, must_match=must_match)
+
+    def attach(self, key_id: UUID, policy_id: UUID, *, must_match: bool | None = None) -> ApiKey:
+        """Let one more policy count for this key's requests. Raises as `set_policies`."""
+        return self._change_policies(key_id, lambda ids: dict.fromkeys((*ids, policy_id)), must_match=must_match)
+
+    def detach(self, key_id: UUID, policy_id: UUID) -> ApiKey:
+        """Let a policy count no longer for this key's requests. Raises as `set_policies`."""
+        return self._change_policies(key_id, lambda ids: [each for each in ids if each != policy_id], must_match=None)
+
+    def _change_policies(
+        self, key_id: UUID, change: Callable[[tuple[UUID, ...]], Iterable[UUID]], *, must_match: bool | None
+    ) -> ApiKey:
         with writing(self._engine) as connection:
             key = _one(connection, key_id)
+            policy_ids = tuple(change(key.terms.policy_ids))
             _check_policies(connection, policy_ids)
-            terms = replace(key.terms, policy_ids=tuple(policy_ids), policy_must_match=must_match)
-            changed = replace(key, terms=terms)
-            _change(connection, key_id, **_values_of(terms))
+            must = key.terms.policy_must_match if must_match is None else must_match
+            changed = replace(key, terms=replace(key.terms, policy_ids=policy_ids, policy_must_match=must))
+            _change(connection, key_id, **_values_of(changed.terms))
         return changed
 
     def all(self) -> tuple[ApiKey, ...]:

@@ -7,6 +7,7 @@ import ssl
 import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import httpx
 import jwt
@@ -70,7 +71,10 @@ ROUTES = {
         *(("POST", f"/appraisal/{name}") for name in ("v1/attest", "v1/appraise", "v2/attest", "v2/attest/azure")),
         ("POST", "/attest/SgxEnclave?api-version=2022-08-01"),
     ],
-    "manage": [],
+    "manage": [
+        *((method, "/management/v1/policies") for method in ("GET", "POST")),
+        *((method, f"/management/v1/policies/{UUID(int=9)}") for method in ("GET", "PUT", "DELETE")),
+    ],
 }
 OPEN = [
     *(("GET", f"/{name}") for name in ("certs", "certs/es256", "crl/root-ca-crl.der", "crl/ats-ca-crl.der", "healthz")),

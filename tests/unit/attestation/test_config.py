@@ -11,11 +11,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.unit.simulator.stream import stream
+from tests.unit.token.test_policy_jwt import certificate, der
 
 from ambergate.core.appraise.policy import AppraisalPolicy
 from ambergate.core.collateral.tcb_info import TcbStatus
 from ambergate.core.errors import SettingsError
 from ambergate.core.token.names import Profile
+from ambergate.core.token.policy_jwt import signer_of
 from ambergate.core.verify.anchors import INTEL_ROOT_KEY
 from ambergate.services.attestation.config import INTEL, Config, load
 from ambergate.services.web.selfsigned import make_server_certificate
@@ -259,3 +261,17 @@ def test_a_root_with_another_kind_of_key(folder: Path) -> None:
     builder = x509.CertificateBuilder(name, name, key.public_key(), 1, AT, AT + timedelta(days=1))
     (folder / "root.pem").write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
     assert "not P-256" in str(refusal(folder, GOOD + SIMULATED_ANCHOR))
+
+
+def test_policies_need_no_signature_unless_signers_are_named(folder: Path) -> None:
+    assert loaded(folder, GOOD).policy_signers is None
+    (folder / "signer.pem").write_bytes(certificate().public_bytes(Encoding.PEM))
+    (folder / "renewed.der").write_bytes(der(certificate(days=300)))
+    config = loaded(folder, GOOD + '[policies]\nsigners = ["signer.pem", "renewed.der"]\n')
+    assert config.policy_signers == frozenset({signer_of(der(certificate()))}), "by key"
+
+
+@pytest.mark.parametrize("signers", ["[]", '["nowhere.pem"]', '["root.pem"]', '["a.toml"]', '"signer.pem"'])
+def test_signers_that_cannot_be_used(folder: Path, signers: str) -> None:
+    """An EC key signs no policies here; an empty list would let everybody or nobody: it must be said which."""
+    refusal(folder, GOOD + f"[policies]\nsigners = {signers}\n")

@@ -1,0 +1,264 @@
+"""Where `amber policy` keeps policies: the service's database, or the service itself over its management API."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from uuid import UUID
+
+from ambergate.cli._common import now
+from ambergate.core.errors import (
+    AmberError,
+    Conflict,
+    MalformedPolicy,
+    NotAuthorised,
+    NotFound,
+    SettingsError,
+    TooLarge,
+    TooManyRequests,
+    Unavailable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    import httpx
+
+    from ambergate.core.appraise.named import PolicyKind, PolicyLanguage
+    from ambergate.services.attestation.management import Management
+    from ambergate.stores.policies import StoredPolicy
+
+PATH: Final = "/management/v1/policies"
+TIMEOUT: Final = 30.0  # seconds
+MAX_ANSWER: Final = 64 * 1024 * 1024  # bytes: a thousand policies of 20 KB, signed
+_NONE: Final = str(UUID(int=0))
+
+Shown = dict[str, Any]
+
+
+class Place(Protocol):
+    """Holds policies; each is shown as `PolicyResponse` has it, with `policy_language` where that is known."""
+
+    def all(self) -> list[Shown]:
+        """Every policy."""
+        ...
+
+    def one(self, which: str, version: int | None = None) -> Shown:
+        """The policy of this id or name; `NotFound`."""
+        ...
+
+    def create(self, name: str, text: str, kind: PolicyKind, language: PolicyLanguage) -> Shown:
+        """A new policy."""
+        ...
+
+    def update(self, which: str, name: str | None, text: str | None, language: PolicyLanguage | None) -> Shown:
+        """Its next version."""
+        ...
+
+    def delete(self, which: str) -> str:
+        """Take it out of use; its id."""
+        ...
+
+
+@contextlib.contextmanager
+def place(config: Path | None, url: str | None, apikey_file: Path | None, cacerts: Path | None) -> Iterator[Place]:
+    """The place that the options name.
+
+    Raises:
+        SettingsError: they name none, or two, or it cannot be used.
+    """
+    if (config is None) == (url is None):
+        raise SettingsError("say where the policies are", wanted="one of --config and --url")
+    if config is not None:
+        from ambergate.services.attestation.app import open_management
+        from ambergate.services.attestation.config import load
+
+        with open_management(load(config)) as (management, _):
+            yield Local(management)
+        return
+    assert url is not None
+    if apikey_file is None:
+        raise SettingsError("who manages policies has a key", wanted="--apikey-file", hint="its scope is manage")
+    with _client(url, apikey_file, cacerts) as client:
+        yield Remote(client)
+
+
+class Local:
+    """The service's database. Fits `Place`."""
+
+    def __init__(self, management: Management) -> None:
+        self._management = management
+
+    def all(self) -> list[Shown]:
+        """Every policy."""
+        return [_shown(each) for each in self._management.store.all()]
+
+    def one(self, which: str, version: int | None = None) -> Shown:
+        """The policy of this id or name, or one of its versions."""
+        store = self._management.store
+        return _shown(store.get(self._id(which), version=version))
+
+    def create(self, name: str, text: str, kind: PolicyKind, language: PolicyLanguage) -> Shown:
+        """A new policy."""
+        from ambergate.services.attestation.management import Submitted
+
+        submitted = Submitted(name=name, text=text, language=language)
+        return _shown(self._management.create(submitted, kind, at=now()))
+
+    def update(self, which: str, name: str | None, text: str | None, language: PolicyLanguage | None) -> Shown:
+        """Its next version."""
+        from ambergate.services.attestation.management import Submitted
+
+        submitted = Submitted(name=name, text=text, language=language)
+        return _shown(self._management.update(self._id(which), submitted, at=now()))
+
+    def delete(self, which: str) -> str:
+        """Take it out of use; its id."""
+        identity = self._id(which)
+        self._management.delete(identity, at=now())
+        return str(identity)
+
+    def _id(self, which: str) -> UUID:
+        try:
+            return UUID(which)
+        except ValueError:
+            return self._management.store.named(which).policy.id
+
+
+class Remote:
+    """A running service. Fits `Place`."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    def all(self) -> list[Shown]:
+        """Every policy."""
+        return [dict(each) for each in self._ask("GET")]
+
+    def one(self, which: str, version: int | None = None) -> Shown:
+        """The policy of this id or name."""
+        if version is not None:
+            raise SettingsError("only the service's own machine shows older versions", hint="use --config there")
+        return dict(self._ask("GET", self._id(which)))
+
+    def create(self, name: str, text: str, kind: PolicyKind, language: PolicyLanguage) -> Shown:
+        """A new policy."""
+        body = {
+            "policy_id": _NONE,
+            "policy": text,
+            "policy_name": name,
+            "policy_type": kind.value,
+            "policy_language": language.value,
+        }
+        return dict(self._ask("POST", body=body))
+
+    def update(self, which: str, name: str | None, text: str | None, language: PolicyLanguage | None) -> Shown:
+        """Its next version."""
+        identity = self._id(which)
+        body = {
+            "policy_id": identity,
+            "policy": text,
+            "policy_name": name,
+            "policy_language": None if language is None else language.value,
+        }
+        return dict(self._ask("PUT", identity, body=body))
+
+    def delete(self, which: str) -> str:
+        """Take it out of use; its id."""
+        identity = self._id(which)
+        self._ask("DELETE", identity)
+        return identity
+
+    def _id(self, which: str) -> str:
+        try:
+            return str(UUID(which))
+        except ValueError:
+            found = [str(each["policy_id"]) for each in self.all() if each.get("policy_name") == which]
+        if not found:
+            raise NotFound("there is no such policy", code="unknown-policy", seen=which)
+        return found[0]
+
+    def _ask(self, method: str, identity: str | None = None, *, body: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401
+        import httpx
+
+        path = PATH if identity is None else f"{PATH}/{identity}"
+        try:
+            with self._client.stream(method, path, json=body) as answer:
+                content = _read(answer)
+        except httpx.HTTPError as exc:
+            raise Unavailable("the service cannot be asked", seen=f"{type(exc).__name__}: {exc}") from exc
+        if answer.status_code == 204:
+            return None
+        document = _document(content)
+        if answer.status_code not in {200, 201}:
+            raise _failure(answer.status_code, document if isinstance(document, dict) else {}, answer.headers)
+        shown = document
+        if isinstance(shown, dict) and "policy-language" in answer.headers:
+            shown["policy_language"] = answer.headers["policy-language"]
+        return shown
+
+
+@contextlib.contextmanager
+def _client(url: str, apikey_file: Path, cacerts: Path | None) -> Iterator[httpx.Client]:
+    import httpx
+
+    from ambergate.client.loading import read_file
+    from ambergate.pcs.transport import tls_context
+    from ambergate.services.web.settings import public_url
+
+    key = read_file(apikey_file, "--apikey-file").decode("ascii", "replace").strip()
+    with httpx.Client(
+        base_url=public_url(url, field="--url"),
+        verify=tls_context(cacerts),
+        timeout=TIMEOUT,
+        trust_env=False,
+        headers={"x-api-key": key, "accept": "application/json"},
+    ) as client:
+        yield client
+
+
+def _read(answer: httpx.Response) -> bytes:
+    content = bytearray()
+    for piece in answer.iter_bytes():
+        content += piece
+        if len(content) > MAX_ANSWER:
+            raise TooLarge("the service's answer is too long", wanted=f"at most {MAX_ANSWER} bytes")
+    return bytes(content)
+
+
+def _document(content: bytes) -> object:
+    import msgspec
+
+    try:
+        return msgspec.json.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        raise Unavailable("the answer is not that of this service", hint="does --url lead to it?") from exc
+
+
+def _failure(status: int, document: Mapping[str, Any], headers: Mapping[str, str]) -> AmberError:
+    """The error that the service told, as it would be here."""
+    words = str(document.get("error") or document.get("message") or f"HTTP status {status}")
+    told = {name: document.get(name) for name in ("code", "seen", "wanted", "hint")}
+    if status in {401, 403}:
+        return NotAuthorised(words, **told)
+    if status == 404:
+        return NotFound(words, **told)
+    if status == 413:
+        return TooLarge(words, **told)
+    if status == 429:
+        wait = headers.get("retry-after", "1")
+        return TooManyRequests(words, retry_after=int(wait) if wait.isdigit() else 1, hint=told["hint"])
+    if status == 400:
+        malformed = str(told["code"]).startswith(("malformed", "policy-signature", "policy-not-signed"))
+        return (MalformedPolicy if malformed else Conflict)(words, **told)
+    return Unavailable(words, code=told["code"], seen=f"HTTP status {status}")
+
+
+def _shown(stored: StoredPolicy) -> Shown:
+    import msgspec
+
+    from ambergate.services.attestation.management_wire import response
+
+    told: Shown = msgspec.to_builtins(response(stored))
+    return {**told, "policy_language": stored.policy.language.value}
