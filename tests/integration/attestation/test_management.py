@@ -251,14 +251,15 @@ def signed_by_a_stranger() -> str:
 
 
 def test_many_writers_at_once(site: Managed) -> None:
-    made = site.made("contended")
+    made = site.made("contended", TYPED, policy_language="typed")
     one = f"{PATH}/{made['policy_id']}"
+    body = site.body("one-of-many", TYPED, policy_language="typed")
     statuses: list[int] = []
 
     def work(number: int) -> None:
         with client(site.service, site.admin.headers["x-api-key"]) as other:
-            statuses.append(other.put(one, json={"policy": f"{MATCHES}\nnumber = {number}"}).status_code)
-            statuses.append(other.post(PATH, json=site.body("one-of-many")).status_code)
+            statuses.append(other.put(one, json={"policy": f"# {number}\n{TYPED}"}).status_code)
+            statuses.append(other.post(PATH, json=body).status_code)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -267,5 +268,5 @@ def test_many_writers_at_once(site: Managed) -> None:
         thread.join()
     assert sorted(statuses) == [200] * 8 + [201] + [400] * 7
     assert site.admin.get(one).json()["version"] == "v9"
-    assert site.state.policies.get(UUID(made["policy_id"]), version=1).policy.text == MATCHES
+    assert site.state.policies.get(UUID(made["policy_id"]), version=1).policy.text == TYPED
     assert site.service.clock.instant >= AT

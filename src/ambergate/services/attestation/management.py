@@ -6,6 +6,7 @@ one of them signed it. That is looked at here, for the wire and for the command 
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -60,6 +61,8 @@ class Management:
         self.store = store
         self._engines = engines
         self._signers = signers
+        # One at a time: policies are written seldom, and what judges them is needed for requests meanwhile.
+        self._checking = threading.Lock()
 
     def create(  # each part has its name
         self,
@@ -134,4 +137,5 @@ class Management:
 
     def _check(self, draft: Draft, kind: PolicyKind) -> None:
         policy = Policy(id=_NOBODY, version=1, name=draft.name, kind=kind, language=draft.language, text=draft.text)
-        check_policy(self._engines, policy)
+        with self._checking:
+            check_policy(self._engines, policy)
