@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.unit.collateral import written
@@ -201,3 +203,63 @@ def test_what_is_no_form_of_a_list(text: str | bytes) -> None:
 def test_lists_are_bounded() -> None:
     with pytest.raises(MalformedCollateral, match="too long"):
         read_crl(b"\x30" * (2 * MAX_CRL + 1))
+
+
+OID = tlv(0x06, written.COMMON_NAME)
+OTHER = written.attribute(b"nobody", oid=written.ORGANISATION)
+LONG = b"x" * 200
+
+
+@pytest.mark.filterwarnings("ignore:Attribute's length")  # `cryptography` warns of what no profile allows
+@pytest.mark.parametrize(
+    ("subject", "common_name"),
+    [
+        (written.name((written.attribute(b"x" + OID),), (OTHER,)), b"x" + OID),
+        (written.name((written.attribute(OID + b"x"),)), OID + b"x"),
+        (written.name((written.attribute(b"x"),), (written.attribute(OID, oid=written.ORGANISATION),)), b"x"),
+        (written.name((written.attribute(OID, oid=written.ORGANISATION),), (written.attribute(b"x"),)), b"x"),
+        (written.name((OTHER,), (written.attribute(b"x"),)), b"x"),
+        (written.name((OTHER, written.attribute(b"x"))), b"x"),
+        (written.name((written.attribute(LONG),), (OTHER,)), LONG),
+        (written.name((written.attribute(b"x"),), (written.attribute(LONG, oid=written.ORGANISATION),)), b"x"),
+        (written.name((written.attribute(b"x"), written.attribute(LONG, oid=written.ORGANISATION))), b"x"),
+        (written.name((written.attribute(b""),)), b""),
+    ],
+)
+def test_a_common_name_is_found_wherever_it_stands(subject: bytes, common_name: bytes) -> None:
+    """Also where the octets that announce one stand inside a value, and where lengths take two octets."""
+    data = replace(GOOD, subject=subject).der()
+    assert read_certificate(data).common_name.encode() == common_name
+    (theirs,) = x509.load_der_x509_certificate(data).subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    assert theirs.value == common_name.decode()
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        written.name((written.attribute(OID, oid=written.ORGANISATION),)),
+        written.name((written.attribute(b"x"),), (OTHER,), (written.attribute(b"y"),)),
+        written.name((written.attribute(OID),), (written.attribute(OID),)),
+    ],
+)
+def test_octets_that_announce_a_common_name_are_not_one(subject: bytes) -> None:
+    with pytest.raises(MalformedCollateral, match="no single common name"):
+        read_certificate(replace(GOOD, subject=subject).der())
+
+
+BLOCK = base64.encodebytes(GOOD.der()).strip()
+
+
+@pytest.mark.parametrize("space", [b"\n", b"\r\n", b" ", b"\t\n", b"\v", b"\f", b"\r", b""])
+def test_white_space_in_a_block_is_none_of_it(space: bytes) -> None:
+    body = space + space.join(BLOCK.split()) + space
+    (read,) = read_pem_chain(b"-----BEGIN CERTIFICATE-----" + body + b"-----END CERTIFICATE-----\n")
+    assert read == read_certificate(GOOD.der())
+
+
+@pytest.mark.parametrize("wrong", [b"\0", b"\x1c", b"\xa0", b"*", b"=", b"-----", "\u2028".encode()])
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+def test_whatever_else_stands_in_a_block_is_refused(wrong: bytes, line_end: bytes) -> None:
+    body = line_end.join([*BLOCK.split()[:2], wrong, *BLOCK.split()[2:]])
+    with pytest.raises(MalformedCollateral, match="not base64"):
+        read_pem_chain(b"-----BEGIN CERTIFICATE-----\n" + body + b"\n-----END CERTIFICATE-----\n")

@@ -27,6 +27,15 @@ def test_an_element_and_what_follows_it(tag: int, content: bytes, after: bytes) 
             der.whole(data, tag ^ 1, "it")
 
 
+@given(st.binary(max_size=3), st.lists(st.binary(max_size=300), max_size=6))
+def test_elements_one_behind_the_other(before: bytes, contents: list[bytes]) -> None:
+    elements = [tlv(0x30, content) for content in contents]
+    data = before + b"".join(elements)
+    starts = der.siblings(data + b"\x30\x03", len(before), len(data))
+    assert starts[-1] == len(data)
+    assert starts[:-1] == [start for _, start, _, _ in der.children(data, len(before), len(data))]
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -33,12 +33,16 @@ ECDSA_WITH_SHA256: Final = bytes.fromhex("300a06082a8648ce3d040302")  # Algorith
 # SubjectPublicKeyInfo of a P-256 key up to its uncompressed point's coordinates (RFC 5480, section 2).
 _P256_POINT: Final = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
 _CRITICAL: Final = 3  # octets of a BOOLEAN
+_LONG: Final = 0x80  # a first length octet below this is the length; asked here, it spares a call for most elements
 _VERSION_3: Final = bytes.fromhex("a003020102")  # [0] INTEGER 2, RFC 5280 section 4.1.2.1
+_PARTS: Final = 8  # of what is signed: version, serial number, ..., extensions (RFC 5280, section 4.1)
 _CURVE: Final = ec.SECP256R1()
 
 _COMMON_NAME: Final = bytes.fromhex("0603550403")  # 2.5.4.3
+_FIRST_ATTRIBUTE: Final = 6  # where the content of a Name's first attribute begins, when lengths are below 128
 _BASIC_CONSTRAINTS: Final = bytes.fromhex("0603551d13")
 _SGX_EXTENSION: Final = bytes.fromhex("06092a864886f84d010d01")  # 1.2.840.113741.1.13.1
+_NO_CA: Final = bytes.fromhex("3000")  # BasicConstraints of a leaf: all is left at its default
 # Extensions that Intel's parser insists on (QVL `Certificate::setExtensions`), by the DER of their identifiers.
 _REQUIRED: Final = {
     bytes.fromhex("0603551d23"): "AuthorityKeyIdentifier",
@@ -106,8 +110,7 @@ def read_pem_chain(text: bytes, known: KnownCertificates = NONE_KNOWN) -> tuple[
     Raises:
         MalformedCollateral: no block, more than `MAX_CHAIN`, broken markers, or a certificate that does not parse.
     """
-    blocks = _pem_blocks(text)
-    return tuple(known.get(data) or read_certificate(data) for data in blocks)
+    return tuple([known.get(data) or read_certificate(data) for data in _pem_blocks(text)])
 
 
 def read_certificate(data: bytes) -> Certificate:
@@ -148,6 +151,10 @@ def _unarmour(body: bytes) -> bytes:
             "a PEM block is too long", seen=f"{len(body)} bytes", wanted=f"at most {MAX_ARMOURED}"
         )
     try:
+        return binascii.a2b_base64(body.replace(b"\n", b""), strict_mode=True)
+    except binascii.Error:  # other white space, perhaps; to look for all of it costs as much as to decode
+        pass
+    try:
         return binascii.a2b_base64(body.translate(None, _WHITE_SPACE), strict_mode=True)
     except binascii.Error as exc:
         raise MalformedCollateral("a PEM block is not base64", seen=str(exc)) from exc
@@ -161,17 +168,13 @@ def _reduce(data: bytes) -> Certificate:
     """
     start = der.content_of(data, 0)
     stop = der.end_of(data, start)
-    version = der.content_of(data, start)
-    serial = version + len(_VERSION_3)
-    algorithm = der.end_of(data, serial)
-    issuer = der.end_of(data, algorithm)
-    validity = der.end_of(data, issuer)
-    subject = der.end_of(data, validity)
-    key = der.end_of(data, subject)
-    extensions_at = der.end_of(data, key)
+    at = der.content_of(data, start)
+    version = data[at : at + len(_VERSION_3)]
+    parts = der.siblings(data, at, stop)
+    if version != _VERSION_3 or len(parts) <= _PARTS:
+        raise MalformedCollateral("a certificate is not of version 3", seen=version.hex(), wanted="v3")
+    _, serial, algorithm, issuer, validity, subject, key, extensions_at = parts[:_PARTS]
     signature = der.end_of(data, stop)
-    if data[version:serial] != _VERSION_3 or extensions_at >= stop:
-        raise MalformedCollateral("a certificate is not of version 3", seen=data[version:serial].hex(), wanted="v3")
     if not data[algorithm:issuer] == data[stop:signature] == ECDSA_WITH_SHA256:
         raise MalformedCollateral(
             "a certificate is not signed with ECDSA and SHA-256",
@@ -182,8 +185,8 @@ def _reduce(data: bytes) -> Certificate:
     if not 0 <= number < MAX_SERIAL:
         raise MalformedCollateral("a serial number is out of range", seen=f"{number:x}", wanted="0 to 20 octets")
     present = extensions_of(data, der.content_of(data, extensions_at))
-    missing = [name for oid, name in _REQUIRED.items() if oid not in present]
-    if missing:
+    if not present.keys() >= _REQUIRED.keys():
+        missing = [name for oid, name in _REQUIRED.items() if oid not in present]
         raise MalformedCollateral(
             "a certificate lacks extensions", seen=f"no {', '.join(missing)}", wanted="Intel's certificate profile"
         )
@@ -216,15 +219,22 @@ def extensions_of(data: bytes, at: int) -> dict[bytes, bytes]:
     stop = der.end_of(data, at)
     at = der.content_of(data, at)
     while at < stop:
-        oid = der.content_of(data, at)
-        at = der.end_of(data, at)
-        value = der.end_of(data, oid)
+        length = data[at + 1]
+        if length < _LONG:
+            oid = at + 2
+            at = oid + length
+        else:
+            oid = der.content_of(data, at)
+            at = der.end_of(data, at)
+        length = data[oid + 1]
+        value = oid + 2 + length if length < _LONG else der.end_of(data, oid)
         name = data[oid:value]
         if data[value] == der.BOOLEAN:
             value += _CRITICAL
         if name in found:
             raise MalformedCollateral("an extension stands twice", seen=name.hex(), wanted="each once")
-        found[name] = data[der.content_of(data, value) : at]
+        length = data[value + 1]
+        found[name] = data[value + 2 if length < _LONG else der.content_of(data, value) : at]
     return found
 
 
@@ -264,6 +274,9 @@ def _common_name(name: bytes) -> str:
     Raises:
         MalformedCollateral: none, or several, or not text.
     """
+    if name.rfind(_COMMON_NAME) == _FIRST_ATTRIBUTE and max(name[1], name[3], name[5]) < _LONG:
+        # As Intel writes it: the first attribute of the first part, and no other can be one.
+        return name[der.content_of(name, _FIRST_ATTRIBUTE + len(_COMMON_NAME)) : _FIRST_ATTRIBUTE + name[5]].decode()
     found = []
     at, stop = der.content_of(name, 0), len(name)
     while at < stop:
@@ -280,8 +293,8 @@ def _common_name(name: bytes) -> str:
 
 def _is_ca(constraints: bytes) -> bool:
     """BasicConstraints is SEQUENCE { cA BOOLEAN DEFAULT FALSE, ... }; DER leaves a default out (RFC 5280, 4.2.1.9)."""
-    start, end = der.whole(constraints, der.SEQUENCE, "BasicConstraints")
-    if start == end:
+    if constraints == _NO_CA:
         return False
+    start, end = der.whole(constraints, der.SEQUENCE, "BasicConstraints")
     tag, content, stop = der.element(constraints, start, end)
     return tag == der.BOOLEAN and der.boolean(constraints[content:stop])

@@ -72,6 +72,25 @@ def end_of(data: bytes, start: int) -> int:
     return content + int.from_bytes(data[start + 2 : content], "big")
 
 
+def siblings(data: bytes, start: int, end: int) -> list[int]:
+    """Where each element from `start` to `end` begins, and at last where the last one ends.
+
+    Only for DER that was parsed before: nothing is checked.
+    """
+    found = []
+    while start < end:
+        found.append(start)
+        length = data[start + 1]
+        start += 2
+        if length >= 0x80:
+            octets = length & 0x7F
+            length = int.from_bytes(data[start : start + octets], "big")
+            start += octets
+        start += length
+    found.append(start)
+    return found
+
+
 def children(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
     """The elements between `start` and `end`: tag, start of the element, start of its content, its end.
 
