@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import base64
 import warnings
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
 
 import pytest
@@ -20,9 +20,16 @@ from tests.unit.collateral.written import Written, WrittenList
 from ambergate.core.collateral import der
 from ambergate.core.collateral.certificates import read_certificate
 from ambergate.core.collateral.crl import read_crl
-from ambergate.core.collateral.pck import PckExtension, read_any, read_pck_extension, read_plain
+from ambergate.core.collateral.pck import (
+    PckExtension,
+    cut_pck_extension,
+    read_any,
+    read_pck_extension,
+    read_plain,
+)
 from ambergate.core.errors import MalformedCollateral
 from ambergate.core.measurements import CpuSvn, Fmspc, PceId, PlatformInstanceId, Ppid
+from ambergate.core.octets import Octets
 from ambergate.simulator.sgx_extension import encode_sgx_extension
 
 SGX = x509.ObjectIdentifier("1.2.840.113741.1.13.1")
@@ -268,6 +275,16 @@ def test_whatever_is_read_plainly_is_read_alike_in_full(data: bytes) -> None:
     plain = read_plain(data)
     if plain is not None:
         assert read_any(data) == plain
+
+
+@given(platforms())
+def test_what_is_compared_and_what_is_told_are_one(platform: PckExtension) -> None:
+    raw = cut_pck_extension(encode_sgx_extension(platform))
+    assert raw.typed() == platform
+    assert raw._fields == tuple(field.name for field in fields(PckExtension))
+    for name, value in raw._asdict().items():
+        told = getattr(platform, name)
+        assert value == (told.value if isinstance(told, Octets) else told)
 
 
 PLATFORM = PckExtension(

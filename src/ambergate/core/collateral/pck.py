@@ -64,7 +64,8 @@ def _plain() -> re.Pattern[bytes]:
 _FLAG_SIZE: Final = 18  # octets of one entry of the configuration
 _FLAGS_AT: Final = (_FLAG_SIZE - 1, 2 * _FLAG_SIZE - 1, 3 * _FLAG_SIZE - 1)
 _PLAIN: Final = _plain()
-_FIRST_NUMBER: Final = _PLAIN.groupindex["inner"]  # the groups behind it are the numbers 1 to 17
+_HEAD: Final = 4  # octets of a tag and a length of two octets
+_TCB_OID_SIZE: Final = 2 + len(_ARC) + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,39 @@ class PckExtension:
     smt_enabled: bool | None = None
 
 
+class RawPlatform(NamedTuple):
+    """The same fields in the same order, each as it stands in the extension."""
+
+    ppid: bytes
+    components: tuple[int, ...]
+    pce_svn: int
+    cpu_svn: bytes
+    pce_id: bytes
+    fmspc: bytes
+    sgx_type: int
+    platform_instance_id: bytes | None
+    dynamic_platform: bool | None
+    cached_keys: bool | None
+    smt_enabled: bool | None
+
+    def typed(self) -> PckExtension:
+        """The platform, as others know it."""
+        instance = self.platform_instance_id
+        return PckExtension(
+            ppid=Ppid(self.ppid),
+            components=self.components,
+            pce_svn=self.pce_svn,
+            cpu_svn=CpuSvn(self.cpu_svn),
+            pce_id=PceId(self.pce_id),
+            fmspc=Fmspc(self.fmspc),
+            sgx_type=self.sgx_type,
+            platform_instance_id=None if instance is None else PlatformInstanceId(instance),
+            dynamic_platform=self.dynamic_platform,
+            cached_keys=self.cached_keys,
+            smt_enabled=self.smt_enabled,
+        )
+
+
 class _Entry(NamedTuple):
     tag: int
     content: bytes
@@ -97,11 +131,20 @@ def read_pck_extension(data: bytes) -> PckExtension:
     Raises:
         MalformedCollateral: another number of entries, a missing or repeated one, or one of another type or width.
     """
+    return cut_pck_extension(data).typed()
+
+
+def cut_pck_extension(data: bytes) -> RawPlatform:
+    """The same, for whoever compares.
+
+    Raises:
+        MalformedCollateral: as `read_pck_extension` does.
+    """
     if len(data) > MAX_EXTENSION:
         raise MalformedCollateral(
             "the SGX extension is too long", seen=f"{len(data)} bytes", wanted=f"at most {MAX_EXTENSION}"
         )
-    return read_plain(data) or read_any(data)
+    return _cut_plain(data) or _cut_any(data)
 
 
 def read_plain(data: bytes) -> PckExtension | None:
@@ -110,31 +153,34 @@ def read_plain(data: bytes) -> PckExtension | None:
     It fixes order, object identifiers and all lengths but the outer three, which are compared here; so whatever it
     reads, `read_any` reads alike, at thirty times the cost: that is half a signature, for every new platform.
     """
+    found = _cut_plain(data)
+    return None if found is None else found.typed()
+
+
+def _cut_plain(data: bytes) -> RawPlatform | None:
     found = _PLAIN.fullmatch(data)
     if found is None:
         return None
-    whole, entry, inner = (int.from_bytes(found[group], "big") for group in ("whole", "entry", "inner"))
+    # The groups in the order in which `_plain` has them.
+    whole, ppid, entry, tcb, inner, *numbers, cpu_svn, pce_id, fmspc, sgx_type, instance, flags = found.groups()
+    size, outer = len(tcb), len(data)
     if (whole, entry, inner) != (
-        len(data) - found.end("whole"),
-        found.end("tcb") - found.end("entry"),
-        found.end("tcb") - found.end("inner"),
+        (outer - _HEAD).to_bytes(2, "big"),
+        (size + _TCB_OID_SIZE).to_bytes(2, "big"),
+        (size - _HEAD).to_bytes(2, "big"),
     ):
         return None
-    flags = found["flags"]
-    configuration = (None, None, None) if flags is None else tuple(flags[at] == _TRUE for at in _FLAGS_AT)
-    numbers = b"".join(found.groups()[_FIRST_NUMBER : _FIRST_NUMBER + _PCE_SVN])
-    return PckExtension(
-        ppid=Ppid(found["ppid"]),
-        components=tuple(numbers[:_COMPONENTS]),
-        pce_svn=numbers[_COMPONENTS],
-        cpu_svn=CpuSvn(found["cpu_svn"]),
-        pce_id=PceId(found["pce_id"]),
-        fmspc=Fmspc(found["fmspc"]),
-        sgx_type=found["sgx_type"][0],
-        platform_instance_id=None if flags is None else PlatformInstanceId(found["instance"]),
-        dynamic_platform=configuration[0],
-        cached_keys=configuration[1],
-        smt_enabled=configuration[2],
+    svns = tuple(b"".join(numbers))
+    return RawPlatform(
+        ppid,
+        svns[:_COMPONENTS],
+        svns[_COMPONENTS],
+        cpu_svn,
+        pce_id,
+        fmspc,
+        sgx_type[0],
+        instance,
+        *((None, None, None) if flags is None else (flags[at] == _TRUE for at in _FLAGS_AT)),
     )
 
 
@@ -144,6 +190,10 @@ def read_any(data: bytes) -> PckExtension:
     Raises:
         MalformedCollateral: as `read_pck_extension` does.
     """
+    return _cut_any(data).typed()
+
+
+def _cut_any(data: bytes) -> RawPlatform:
     entries = _entries(data, _ARC)
     if set(entries) not in ({1, 2, 3, 4, 5}, {1, 2, 3, 4, 5, 6, 7}):
         raise MalformedCollateral(
@@ -157,17 +207,15 @@ def read_any(data: bytes) -> PckExtension:
             "the platform's TCB lacks entries, or has others", seen=f"{sorted(tcb)}", wanted="1 to 18"
         )
     flags = _configuration(entries)
-    return PckExtension(
-        ppid=Ppid(_octets(entries, _PPID, Ppid.WIDTH)),
+    return RawPlatform(
+        ppid=_octets(entries, _PPID, Ppid.WIDTH),
         components=tuple(_number(tcb, i, 0xFF) for i in range(1, _COMPONENTS + 1)),
         pce_svn=_number(tcb, _PCE_SVN, 0xFFFF),
-        cpu_svn=CpuSvn(_octets(tcb, _CPU_SVN, CpuSvn.WIDTH)),
-        pce_id=PceId(_octets(entries, _PCE_ID, PceId.WIDTH)),
-        fmspc=Fmspc(_octets(entries, _FMSPC, Fmspc.WIDTH)),
+        cpu_svn=_octets(tcb, _CPU_SVN, CpuSvn.WIDTH),
+        pce_id=_octets(entries, _PCE_ID, PceId.WIDTH),
+        fmspc=_octets(entries, _FMSPC, Fmspc.WIDTH),
         sgx_type=_sgx_type(entries),
-        platform_instance_id=(
-            PlatformInstanceId(_octets(entries, _INSTANCE, PlatformInstanceId.WIDTH)) if _INSTANCE in entries else None
-        ),
+        platform_instance_id=(_octets(entries, _INSTANCE, PlatformInstanceId.WIDTH) if _INSTANCE in entries else None),
         dynamic_platform=flags.get(1),
         cached_keys=flags.get(2),
         smt_enabled=flags.get(3),

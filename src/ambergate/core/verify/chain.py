@@ -15,7 +15,10 @@ from ambergate.core.verify.signatures import is_signed
 from ambergate.core.verify.verdict import Dated, Window
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ambergate.core.collateral.certificates import KnownCertificates
+    from ambergate.core.errors import NotGenuine
     from ambergate.core.verify.anchors import TrustAnchor
     from ambergate.core.verify.trail import Trail
 
@@ -188,7 +191,12 @@ def read_pck(trail: Trail, pem: bytes) -> Certificate:
     Raises:
         NotGenuine: it is not one.
     """
-    return _roles(trail, "2.1.pck_chain_format", pem, (PCK_NAME,))[PCK_NAME]
+    step = "2.1.pck_chain_format"
+    chain = trail.read(step, read_pem_chain, pem)
+    if len(chain) != 1 or _role(chain[0]) != PCK_NAME:
+        raise _not_these(trail, step, chain, (PCK_NAME,))
+    trail.passed(step, "{}", chain[0].common_name)
+    return chain[0]
 
 
 def read_issuers(trail: Trail, pem: str) -> tuple[Certificate, Certificate]:
@@ -223,14 +231,18 @@ def _roles(
     chain = trail.read(step, lambda text: read_pem_chain(text, known), pem)
     found = {_role(certificate): certificate for certificate in chain}
     if len(chain) != len(wanted) or not found.keys() >= set(wanted):
-        raise trail.failed(
-            step,
-            "the chain does not hold the certificates that it should",
-            seen=", ".join(c.common_name for c in chain),
-            wanted="one each of " + ", ".join(repr(role) for role in wanted),
-        )
+        raise _not_these(trail, step, chain, wanted)
     trail.passed(step, ", ".join(("{}",) * len(chain)), *(c.common_name for c in chain))
     return found
+
+
+def _not_these(trail: Trail, step: str, chain: Sequence[Certificate], wanted: tuple[str, ...]) -> NotGenuine:
+    return trail.failed(
+        step,
+        "the chain does not hold the certificates that it should",
+        seen=", ".join(c.common_name for c in chain),
+        wanted="one each of " + ", ".join(repr(role) for role in wanted),
+    )
 
 
 def _anchored(trail: Trail, step: str, root: Certificate, anchor: TrustAnchor) -> None:

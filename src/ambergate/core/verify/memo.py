@@ -18,12 +18,11 @@ verified from nothing by `verify_quote`, which also words every refusal: this mo
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, cast
 
 from ambergate.core.collateral.certificates import END_OF_CERTIFICATE
 from ambergate.core.errors import NotGenuine
-from ambergate.core.measurements import PlatformInstanceId, Ppid
+from ambergate.core.measurements import Ppid
 from ambergate.core.quote.codec import parse_quote
 from ambergate.core.quote.layout import MAX_QUOTE, MAX_TRAILING, PCK_CERT_CHAIN
 from ambergate.core.quote.parts import cut_quote
@@ -32,7 +31,7 @@ from ambergate.core.verify.chain import check_pck_revocation, prove_issuers, pro
 from ambergate.core.verify.recent import Recent
 from ambergate.core.verify.signatures import is_signed_raw
 from ambergate.core.verify.statements import prove_statements
-from ambergate.core.verify.trail import Trail
+from ambergate.core.verify.trail import Unread
 from ambergate.core.verify.verdict import VerifiedQuote, common_window
 from ambergate.core.verify.verifier import (
     Claim,
@@ -52,16 +51,17 @@ if TYPE_CHECKING:
 
     from ambergate.core.collateral.bundle import Collateral
     from ambergate.core.collateral.certificates import Certificate
-    from ambergate.core.collateral.pck import PckExtension
+    from ambergate.core.collateral.pck import PckExtension, RawPlatform
     from ambergate.core.quote.parts import QuoteParts
     from ambergate.core.verify.statements import Endorsements
+    from ambergate.core.verify.trail import Trail
     from ambergate.core.verify.verdict import Dated, TcbVerdict, Window
 
 MAX_PLATFORMS: Final = 100_000  # facts; each takes below 4 KiB
 MAX_KINDS: Final = 4096  # kinds of platforms under one bundle
 MAX_KNOWN: Final = 256  # bundles under one CA; each takes about 100 KiB
 
-_NOBODY: Final = Ppid(bytes(Ppid.WIDTH))
+_NOBODY: Final = bytes(Ppid.WIDTH)
 H = TypeVar("H", bound="Hashable")
 
 # First eight bytes of the header (version, attestation key type, TEE type) -> where the report begins and ends.
@@ -107,7 +107,7 @@ class _Fact(NamedTuple):
     not_before: datetime
     not_after: datetime
     tcb: TcbVerdict
-    kind: PckExtension  # the platform, without what identifies the machine
+    kind: RawPlatform  # the platform, without what identifies the machine
     machine: tuple[bytes, bytes | None]  # that: PPID, and platform instance id where there is one
     pck: Dated
     known: _Known
@@ -116,11 +116,7 @@ class _Fact(NamedTuple):
     def platform(self) -> PckExtension:
         """The platform as its PCK certificate describes it."""
         ppid, instance = self.machine
-        return replace(
-            self.kind,
-            ppid=Ppid(ppid),
-            platform_instance_id=None if instance is None else PlatformInstanceId(instance),
-        )
+        return self.kind._replace(ppid=ppid, platform_instance_id=instance).typed()
 
 
 class Verifier:
@@ -171,7 +167,7 @@ class Verifier:
 
     def _prove(self, raw: bytes, collateral: Collateral, at: datetime) -> _Fact | None:
         """The steps of `verify_quote`, those that depend on the collateral alone at most once. None: one failed."""
-        trail = Trail()
+        trail = Unread()
         try:
             claim, known = self._claim(trail, cut_quote(raw), collateral)
             prove_pck(trail, claim.pck, claim.intermediate)
@@ -185,15 +181,14 @@ class Verifier:
             tcb = judge(trail, claim, platform, known.endorsements)
         except NotGenuine:
             return None
-        instance = platform.platform_instance_id
         return _Fact(
             claim.attestation_key,
             collateral,
             not_before,
             not_after,
             known.shared(tcb),
-            known.shared(replace(platform, ppid=_NOBODY, platform_instance_id=None)),
-            (platform.ppid.value, None if instance is None else instance.value),
+            known.shared(platform._replace(ppid=_NOBODY, platform_instance_id=None)),
+            (platform.ppid, platform.platform_instance_id),
             pck._replace(what=known.shared(pck.what)),
             known,
         )

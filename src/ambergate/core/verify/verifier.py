@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ambergate.core.collateral.pck import PckExtension, read_pck_extension
+from ambergate.core.collateral.pck import RawPlatform, cut_pck_extension
 from ambergate.core.quote.codec import encode_quote, parse_quote
 from ambergate.core.quote.layout import PCK_CERT_CHAIN
 from ambergate.core.quote.parts import SGX, TD_15, QuoteParts, cut_quote
@@ -92,7 +92,7 @@ def verify_quote(
         at=at,
         anchor=anchor,
         tcb=verdict,
-        platform=platform,
+        platform=platform.typed(),
         collateral=collateral,
         dates=dates,
         notes=tuple(trail.notes),
@@ -167,7 +167,7 @@ def read_attestation_key(trail: Trail, point: bytes) -> EllipticCurvePublicKey:
     return key
 
 
-def read_platform(trail: Trail, pck: Certificate) -> PckExtension:
+def read_platform(trail: Trail, pck: Certificate) -> RawPlatform:
     """Step 2.12: which platform the PCK certificate speaks of.
 
     Raises:
@@ -177,7 +177,7 @@ def read_platform(trail: Trail, pck: Certificate) -> PckExtension:
         raise trail.failed(
             "2.12.pck_extension", "the PCK certificate has no SGX extension", wanted="1.2.840.113741.1.13.1"
         )
-    platform = trail.read("2.12.pck_extension", read_pck_extension, pck.sgx_extension)
+    platform = trail.read("2.12.pck_extension", cut_pck_extension, pck.sgx_extension)
     trail.passed("2.12.pck_extension", "FMSPC {}, PCE {} SVN {}", platform.fmspc, platform.pce_id, platform.pce_svn)
     return platform
 
@@ -187,7 +187,7 @@ def pck_dates(pck: Certificate) -> Dated:
     return Dated("5.3.pck_chain_dates", pck.common_name, Window(pck.not_before, pck.not_after))
 
 
-def judge(trail: Trail, claim: Claim, platform: PckExtension, endorsements: Endorsements) -> TcbVerdict:
+def judge(trail: Trail, claim: Claim, platform: RawPlatform, endorsements: Endorsements) -> TcbVerdict:
     """Steps 6 to 9: platform, quoting enclave, signature and TCB, by endorsements and a PCK certificate proven before.
 
     Raises:
@@ -214,11 +214,11 @@ def judge(trail: Trail, claim: Claim, platform: PckExtension, endorsements: Endo
     return evaluate_tcb(trail, tcb, info, endorsements.qe_identity)
 
 
-def _match_platform(trail: Trail, tee: str, platform: PckExtension, info: TcbInfo) -> None:
+def _match_platform(trail: Trail, tee: str, platform: RawPlatform, info: TcbInfo) -> None:
     comparisons = (
         ("6.1.tcb_info_tee", "the TCB info is of another kind of TEE", info.tee, tee),
-        ("6.2.fmspc", "the TCB info is of another platform", info.fmspc.value, platform.fmspc.value),
-        ("6.3.pce_id", "the TCB info is of another PCE", info.pce_id.value, platform.pce_id.value),
+        ("6.2.fmspc", "the TCB info is of another platform", info.fmspc.value, platform.fmspc),
+        ("6.3.pce_id", "the TCB info is of another PCE", info.pce_id.value, platform.pce_id),
     )
     for step, message, seen, wanted in comparisons:
         if seen != wanted:
