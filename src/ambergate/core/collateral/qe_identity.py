@@ -5,19 +5,33 @@ Source: Intel PCS API v4, "Get Quoting Enclave Identity"; content rules of QVL `
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from datetime import datetime
+from typing import Final, NamedTuple
 
 from ambergate.core.collateral import documents
-from ambergate.core.collateral.tcb_info import TcbStatus, status
+from ambergate.core.collateral.tcb_info import (
+    PLAIN_INSTANT,
+    PLAIN_JUDGEMENT,
+    PLAIN_NUMBER,
+    TcbStatus,
+    plain_judgement,
+    status,
+)
 from ambergate.core.errors import MalformedCollateral
 from ambergate.core.measurements import MrSigner
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
 _WHAT: Final = "enclaveIdentity"
 _KINDS: Final = ("QE", "TD_QE", "QVE", "QAE")
+_PLAIN_HEAD: Final = re.compile(
+    rf'\{{"id":"([A-Z_]+)","version":2,"issueDate":{PLAIN_INSTANT},"nextUpdate":{PLAIN_INSTANT},'
+    rf'"tcbEvaluationDataNumber":{PLAIN_NUMBER},'
+    r'"miscselect":"([0-9A-Fa-f]{8})","miscselectMask":"([0-9A-Fa-f]{8})",'
+    r'"attributes":"([0-9A-Fa-f]{32})","attributesMask":"([0-9A-Fa-f]{32})","mrsigner":"([0-9A-Fa-f]{64})",'
+    rf'"isvprodid":{PLAIN_NUMBER},"tcbLevels":\['
+)
+_PLAIN_LEVEL: Final = re.compile(rf'\{{"tcb":\{{"isvsvn":{PLAIN_NUMBER}\}}{PLAIN_JUDGEMENT}')
 
 
 class QeLevel(NamedTuple):
@@ -51,6 +65,53 @@ def read_qe_identity(text: str) -> QeIdentity:
 
     Raises:
         MalformedCollateral: not a QE identity of version 2.
+    """
+    return read_plain(text) or read_any(text)
+
+
+def read_plain(text: str) -> QeIdentity | None:
+    """The QE identity as Intel writes it, by its shape; None: it is written otherwise, or wrong: see `read_any`.
+
+    As in TCB info: whatever it reads, `read_any` reads alike, at twice the cost.
+    """
+    head = _PLAIN_HEAD.match(text) if len(text) <= documents.MAX_PARTS else None
+    if head is None or head[1] not in _KINDS:
+        return None
+    kind, issued, next_update, number, select, select_mask, attributes, mask, mr_signer, product = head.groups()
+    levels: list[QeLevel] = []
+    at, after = head.end(), ","
+    try:
+        while after == ",":
+            found = _PLAIN_LEVEL.match(text, at)
+            if found is None:
+                return None
+            isv_svn, date, word, advisories, after = found.groups()
+            levels.append(QeLevel(int(isv_svn), *plain_judgement(date, word, advisories)))
+            at = found.end()
+        if at != len(text):
+            return None
+        return QeIdentity(
+            kind=kind,
+            issue_date=datetime.fromisoformat(issued),
+            next_update=datetime.fromisoformat(next_update),
+            evaluation_data_number=int(number),
+            misc_select=int.from_bytes(bytes.fromhex(select), "little"),
+            misc_select_mask=int.from_bytes(bytes.fromhex(select_mask), "little"),
+            attributes=bytes.fromhex(attributes),
+            attributes_mask=bytes.fromhex(mask),
+            mr_signer=MrSigner(bytes.fromhex(mr_signer)),
+            isv_prod_id=int(product),
+            levels=tuple(levels),
+        )
+    except (KeyError, ValueError):  # another status, no real date
+        return None
+
+
+def read_any(text: str) -> QeIdentity:
+    """The QE identity in whatever form of JSON.
+
+    Raises:
+        MalformedCollateral: as `read_qe_identity` does.
     """
     members = documents.load(text, _WHAT)
     version = documents.integer(members, "version", _WHAT, limit=0xFFFF)

@@ -6,16 +6,15 @@ Source: Intel PCS API v3 and v4, "Get TCB Info" (TcbInfo V2, V3); content rules 
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ambergate.core.collateral import documents
 from ambergate.core.errors import MalformedCollateral
 from ambergate.core.measurements import Fmspc, MrSignerSeam, PceId
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 COMPONENTS: Final = 16
 _WHAT: Final = "tcbInfo"
@@ -42,6 +41,27 @@ DOCUMENTED: Final = {
     for status in TcbStatus
     if status not in (TcbStatus.TD_RELAUNCH_ADVISED, TcbStatus.TD_RELAUNCH_ADVISED_CONFIGURATION_NEEDED)
 }
+
+
+# TCB info as Intel writes it: these members in this order, with nothing between them. Numbers and texts that are longer
+# than Intel's, or made of other characters, are left to `read_any`.
+PLAIN_INSTANT: Final = '"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)"'
+PLAIN_NUMBER: Final = "(0|[1-9][0-9]{0,3})"
+# What ends a level: its date, status and advisories, and whether another level comes or the document ends.
+PLAIN_JUDGEMENT: Final = (
+    rf',"tcbDate":{PLAIN_INSTANT},"tcbStatus":"([A-Za-z]+)"(?:,"advisoryIDs":\["([-",0-9A-Za-z]*)"\])?\}}(,|\]\}})'
+)
+_PLAIN_HEAD: Final = re.compile(
+    rf'\{{"id":"SGX","version":3,"issueDate":{PLAIN_INSTANT},"nextUpdate":{PLAIN_INSTANT},'
+    r'"fmspc":"([0-9A-Fa-f]{12})","pceId":"([0-9A-Fa-f]{4})",'
+    rf'"tcbType":0,"tcbEvaluationDataNumber":{PLAIN_NUMBER},"tcbLevels":\['
+)
+_PLAIN_LEVEL: Final = re.compile(
+    rf'\{{"tcb":\{{"sgxtcbcomponents":\[\{{([^\]]*)\}}\],"pcesvn":{PLAIN_NUMBER}\}}{PLAIN_JUDGEMENT}'
+)
+_BETWEEN: Final = '","'  # two texts of an array
+_PLAIN_SVN: Final = {f'"svn":{svn}': svn for svn in range(0x100)}
+_PLAIN_LABELS: Final = re.compile('"category":"[0-9A-Za-z /]*"(?:,"type":"[0-9A-Za-z /]*")?')
 
 
 class TcbLevel(NamedTuple):
@@ -108,6 +128,83 @@ def read_tcb_info(text: str) -> TcbInfo:
     Raises:
         MalformedCollateral: not TCB info of version 2 or 3.
     """
+    return read_plain(text) or read_any(text)
+
+
+class _Components(dict[str, int]):
+    """What stands between the braces of a component -> its SVN. Levels repeat most of them; each is read once."""
+
+    def __missing__(self, written: str) -> int:
+        number, comma, labels = written.partition(",")
+        if comma and not _PLAIN_LABELS.fullmatch(labels):
+            raise KeyError(written)
+        svn = self[written] = _PLAIN_SVN[number]
+        return svn
+
+
+def read_plain(text: str) -> TcbInfo | None:
+    """TCB info of SGX as Intel writes it, by its shape; None: it is written otherwise, or wrong: see `read_any`.
+
+    Its expressions leave nothing between what they match, and match what is JSON only; so whatever it reads, `read_any`
+    reads alike, at twice the cost: what it spares is nearly a signature.
+    """
+    head = _PLAIN_HEAD.match(text) if len(text) <= documents.MAX_PARTS else None
+    if head is None:
+        return None
+    issued, next_update, fmspc, pce_id, number = head.groups()
+    svns = _Components()
+    levels: list[TcbLevel] = []
+    at, after = head.end(), ","
+    try:
+        while after == ",":
+            found = _PLAIN_LEVEL.match(text, at)
+            if found is None:
+                return None
+            written, pce_svn, date, word, advisories, after = found.groups()
+            components = tuple(map(svns.__getitem__, written.split("},{")))
+            if len(components) != COMPONENTS:
+                return None
+            levels.append(TcbLevel(components, int(pce_svn), *plain_judgement(date, word, advisories)))
+            at = found.end()
+        ranked = _ranked(levels)
+        if at != len(text) or len(ranked) != len(levels):
+            return None
+        return TcbInfo(
+            tee="SGX",
+            version=3,
+            issue_date=datetime.fromisoformat(issued),
+            next_update=datetime.fromisoformat(next_update),
+            fmspc=Fmspc(bytes.fromhex(fmspc)),
+            pce_id=PceId(bytes.fromhex(pce_id)),
+            evaluation_data_number=int(number),
+            levels=ranked,
+        )
+    except (KeyError, ValueError):  # another SVN, another status, no real date
+        return None
+
+
+def plain_judgement(date: str, word: str, advisories: str | None) -> tuple[TcbStatus, datetime, tuple[str, ...]]:
+    """Status, date and advisories, from what `PLAIN_JUDGEMENT` has found.
+
+    Raises:
+        KeyError: not one of Intel's seven words.
+        ValueError: no real date, more than `MAX_ADVISORIES`, or quotes elsewhere than between two of them.
+    """
+    found, instant = DOCUMENTED[word], datetime.fromisoformat(date)
+    if advisories is None:
+        return found, instant, ()
+    each = advisories.split(_BETWEEN)
+    if advisories.count('"') != 2 * len(each) - 2 or len(each) > documents.MAX_ADVISORIES:
+        raise ValueError(advisories)
+    return found, instant, tuple(each)
+
+
+def read_any(text: str) -> TcbInfo:
+    """The TCB info of either version and either TEE, in whatever form of JSON.
+
+    Raises:
+        MalformedCollateral: as `read_tcb_info` does.
+    """
     members = documents.load(text, _WHAT)
     version = documents.integer(members, "version", _WHAT, limit=0xFFFF)
     if version not in (2, 3):
@@ -116,7 +213,7 @@ def read_tcb_info(text: str) -> TcbInfo:
     tee = _tee(members, version)
     read = _level_v2 if version == 2 else _level_tdx if tee == "TDX" else _level_v3
     levels = [read(documents.as_object(level, "a TCB level")) for level in documents.array(members, "tcbLevels", _WHAT)]
-    ranked = {level.rank: level for level in levels}
+    ranked = _ranked(levels)
     if len(ranked) != len(levels):
         raise MalformedCollateral("two TCB levels are equal", seen=f"{len(levels)} levels", wanted="each level once")
     return TcbInfo(
@@ -127,7 +224,7 @@ def read_tcb_info(text: str) -> TcbInfo:
         fmspc=Fmspc(documents.octets(members, "fmspc", _WHAT, width=Fmspc.WIDTH)),
         pce_id=PceId(documents.octets(members, "pceId", _WHAT, width=PceId.WIDTH)),
         evaluation_data_number=documents.integer(members, "tcbEvaluationDataNumber", _WHAT, limit=0xFFFFFFFF),
-        levels=tuple(ranked[rank] for rank in sorted(ranked, reverse=True)),
+        levels=ranked,
         tdx_module=_tdx_module(members) if tee == "TDX" else None,
         tdx_module_identities=_tdx_module_identities(members) if tee == "TDX" else (),
     )
@@ -144,6 +241,12 @@ def status(members: dict[str, object], what: str) -> TcbStatus:
     if found is None:
         raise MalformedCollateral("the TCB status is unknown", seen=word[:64], wanted=", ".join(DOCUMENTED))
     return found
+
+
+def _ranked(levels: list[TcbLevel]) -> tuple[TcbLevel, ...]:
+    """The levels in descending rank; of equal ones, one."""
+    ranked = {level.rank: level for level in levels}
+    return tuple(ranked[rank] for rank in sorted(ranked, reverse=True))
 
 
 def _tee(members: dict[str, object], version: int) -> str:
