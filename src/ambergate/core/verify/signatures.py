@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from ambergate.core.collateral.der import raw_signature
 
-_SCHEME: Final = ec.ECDSA(SHA256())
+_SCHEME: Final = ec.ECDSA(Prehashed(SHA256()))  # a digest of `hashlib` costs less than one that `cryptography` makes
 _CURVE: Final = ec.SECP256R1()
 
 
@@ -20,7 +22,7 @@ def is_signed(key: ec.EllipticCurvePublicKey, signature: bytes, data: bytes) -> 
     Accepts both `s` and `n - s`, as every reference does: a signature is never an identity.
     """
     try:
-        key.verify(signature, data, _SCHEME)
+        key.verify(signature, hashlib.sha256(data).digest(), _SCHEME)
     except InvalidSignature:
         return False
     return True
