@@ -86,6 +86,7 @@ WRONG = {
     "an SVN of 256": (FIRST, '{"svn":256}'),
     "an SVN with a zero before it": (FIRST, '{"svn":01}'),
     "a comma and no labels": (FIRST, '{"svn":1,}'),
+    "labels that nobody closed": (LABELS, ',"category":"BIOS'),
     "labels without a comma between them": (LABELS, ',"category":"BIOS""type":"x"'),
     "a brace in a component": (FIRST, '{"svn":1},{}'),
     "a PCE SVN with a zero before it": ('"pcesvn":', '"pcesvn":0'),
@@ -169,6 +170,31 @@ def test_another_form_of_the_same_is_read_by_the_other_reader(form: Callable[[st
     assert tcb_info.read_tcb_info(form(SHORT)).levels[0].pce_svn == tcb_info.read_any(SHORT).levels[0].pce_svn
     assert qe_identity.read_plain(form(SHORT_QE)) is None
     assert qe_identity.read_qe_identity(form(SHORT_QE)).kind == "QE"
+
+
+def test_a_text_that_ends_early_is_not_read() -> None:
+    for read_plain, read, whole in (
+        (tcb_info.read_plain, tcb_info.read_tcb_info, SGX.tcb_info),
+        (qe_identity.read_plain, qe_identity.read_qe_identity, SGX.qe_identity),
+    ):
+        first = whole.index('{"tcb"')
+        for text in (whole[:first], whole[: whole.index(',{"tcb"') + 1], *(whole[:-cut] for cut in range(1, 80))):
+            assert read_plain(text) is None
+            with pytest.raises(MalformedCollateral):
+                read(text)
+
+
+def test_levels_in_another_order_are_ranked_alike() -> None:
+    document = json.loads(SGX.tcb_info)
+    document["tcbLevels"].reverse()
+    text = json.dumps(document, separators=(",", ":"))
+    assert tcb_info.read_plain(text) == tcb_info.read_any(text) == tcb_info.read_tcb_info(SGX.tcb_info)
+
+
+def test_labels_that_intel_does_not_write_are_read_by_the_other_reader() -> None:
+    text = _changed(SHORT, LABELS, ',"category":"something new"')
+    assert tcb_info.read_plain(text) is None
+    assert tcb_info.read_tcb_info(text) == tcb_info.read_plain(SHORT)
 
 
 def test_every_edit_of_one_character_is_read_alike_or_not_plainly() -> None:

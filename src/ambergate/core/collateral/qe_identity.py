@@ -31,7 +31,7 @@ _PLAIN_HEAD: Final = re.compile(
     r'"attributes":"([0-9A-Fa-f]{32})","attributesMask":"([0-9A-Fa-f]{32})","mrsigner":"([0-9A-Fa-f]{64})",'
     rf'"isvprodid":{PLAIN_NUMBER},"tcbLevels":\['
 )
-_PLAIN_LEVEL: Final = re.compile(rf'\{{"tcb":\{{"isvsvn":{PLAIN_NUMBER}\}}{PLAIN_JUDGEMENT}')
+_PLAIN_LEVEL: Final = re.compile(rf'\{{"tcb":\{{"isvsvn":{PLAIN_NUMBER}\}}{PLAIN_JUDGEMENT}|(.+)', re.DOTALL)
 
 
 class QeLevel(NamedTuple):
@@ -79,16 +79,14 @@ def read_plain(text: str) -> QeIdentity | None:
         return None
     kind, issued, next_update, number, select, select_mask, attributes, mask, mr_signer, product = head.groups()
     levels: list[QeLevel] = []
-    at, after = head.end(), ","
+    after = ","
     try:
-        while after == ",":
-            found = _PLAIN_LEVEL.match(text, at)
-            if found is None:
+        for isv_svn, date, word, advisories, follows, other in _PLAIN_LEVEL.findall(text, head.end()):
+            if other or after != ",":
                 return None
-            isv_svn, date, word, advisories, after = found.groups()
             levels.append(QeLevel(int(isv_svn), *plain_judgement(date, word, advisories)))
-            at = found.end()
-        if at != len(text):
+            after = follows
+        if after == ",":
             return None
         return QeIdentity(
             kind=kind,

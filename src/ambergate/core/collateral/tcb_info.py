@@ -10,11 +10,15 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Final, NamedTuple
+from operator import attrgetter, gt
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ambergate.core.collateral import documents
 from ambergate.core.errors import MalformedCollateral
 from ambergate.core.measurements import Fmspc, MrSignerSeam, PceId
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 COMPONENTS: Final = 16
 _WHAT: Final = "tcbInfo"
@@ -49,19 +53,32 @@ PLAIN_INSTANT: Final = '"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z
 PLAIN_NUMBER: Final = "(0|[1-9][0-9]{0,3})"
 # What ends a level: its date, status and advisories, and whether another level comes or the document ends.
 PLAIN_JUDGEMENT: Final = (
-    rf',"tcbDate":{PLAIN_INSTANT},"tcbStatus":"([A-Za-z]+)"(?:,"advisoryIDs":\["([-",0-9A-Za-z]*)"\])?\}}(,|\]\}})'
+    rf',"tcbDate":{PLAIN_INSTANT},"tcbStatus":"([A-Za-z]+)"(?:,"advisoryIDs":\["([-",0-9A-Za-z]+)"\])?\}}(,|\]\}})'
 )
+_BETWEEN: Final = '","'  # two texts of an array
 _PLAIN_HEAD: Final = re.compile(
     rf'\{{"id":"SGX","version":3,"issueDate":{PLAIN_INSTANT},"nextUpdate":{PLAIN_INSTANT},'
     r'"fmspc":"([0-9A-Fa-f]{12})","pceId":"([0-9A-Fa-f]{4})",'
     rf'"tcbType":0,"tcbEvaluationDataNumber":{PLAIN_NUMBER},"tcbLevels":\['
 )
 _PLAIN_LEVEL: Final = re.compile(
-    rf'\{{"tcb":\{{"sgxtcbcomponents":\[\{{([^\]]*)\}}\],"pcesvn":{PLAIN_NUMBER}\}}{PLAIN_JUDGEMENT}'
+    rf'\{{"tcb":\{{"sgxtcbcomponents":\[\{{([^\]]*)\}}\],"pcesvn":{PLAIN_NUMBER}\}}{PLAIN_JUDGEMENT}|(.+)', re.DOTALL
 )
-_BETWEEN: Final = '","'  # two texts of an array
-_PLAIN_SVN: Final = {f'"svn":{svn}': svn for svn in range(0x100)}
-_PLAIN_LABELS: Final = re.compile('"category":"[0-9A-Za-z /]*"(?:,"type":"[0-9A-Za-z /]*")?')
+# What Intel writes behind a component's SVN; which components have which does not matter.
+_PLAIN_LABELS: Final = (
+    "",
+    ',"category":"BIOS"',
+    ',"category":"BIOS","type":"Early Microcode Update"',
+    ',"category":"OS/VMM","type":"SGX Late Microcode Update"',
+    ',"category":"OS/VMM","type":"TXT SINIT"',
+)
+# What stands between the braces of a component -> its SVN.
+_PLAIN_SVN: Final = {f'"svn":{svn}{labels}': svn for labels in _PLAIN_LABELS for svn in range(0x100)}
+
+
+_RANK: Final[Callable[[TcbLevel], tuple[tuple[int, ...], int, tuple[int, ...]]]] = attrgetter(
+    "components", "pce_svn", "tdx_components"
+)
 
 
 class TcbLevel(NamedTuple):
@@ -77,7 +94,7 @@ class TcbLevel(NamedTuple):
     @property
     def rank(self) -> tuple[tuple[int, ...], int, tuple[int, ...]]:
         """What levels are ordered by: SGX components, first to last, then the PCE, then the TDX components."""
-        return self.components, self.pce_svn, self.tdx_components
+        return _RANK(self)
 
 
 class TdxModuleLevel(NamedTuple):
@@ -131,43 +148,27 @@ def read_tcb_info(text: str) -> TcbInfo:
     return read_plain(text) or read_any(text)
 
 
-class _Components(dict[str, int]):
-    """What stands between the braces of a component -> its SVN. Levels repeat most of them; each is read once."""
-
-    def __missing__(self, written: str) -> int:
-        number, comma, labels = written.partition(",")
-        if comma and not _PLAIN_LABELS.fullmatch(labels):
-            raise KeyError(written)
-        svn = self[written] = _PLAIN_SVN[number]
-        return svn
-
-
 def read_plain(text: str) -> TcbInfo | None:
     """TCB info of SGX as Intel writes it, by its shape; None: it is written otherwise, or wrong: see `read_any`.
 
     Its expressions leave nothing between what they match, and match what is JSON only; so whatever it reads, `read_any`
-    reads alike, at twice the cost: what it spares is nearly a signature.
+    reads alike, at thrice the cost: what it spares is more than a signature.
     """
     head = _PLAIN_HEAD.match(text) if len(text) <= documents.MAX_PARTS else None
     if head is None:
         return None
     issued, next_update, fmspc, pce_id, number = head.groups()
-    svns = _Components()
     levels: list[TcbLevel] = []
-    at, after = head.end(), ","
+    after = ","
     try:
-        while after == ",":
-            found = _PLAIN_LEVEL.match(text, at)
-            if found is None:
-                return None
-            written, pce_svn, date, word, advisories, after = found.groups()
-            components = tuple(map(svns.__getitem__, written.split("},{")))
-            if len(components) != COMPONENTS:
+        for written, pce_svn, date, word, advisories, follows, other in _PLAIN_LEVEL.findall(text, head.end()):
+            components = tuple(map(_PLAIN_SVN.__getitem__, written.split("},{")))
+            if other or after != "," or len(components) != COMPONENTS:
                 return None
             levels.append(TcbLevel(components, int(pce_svn), *plain_judgement(date, word, advisories)))
-            at = found.end()
+            after = follows
         ranked = _ranked(levels)
-        if at != len(text) or len(ranked) != len(levels):
+        if after == "," or len(ranked) != len(levels):
             return None
         return TcbInfo(
             tee="SGX",
@@ -179,11 +180,11 @@ def read_plain(text: str) -> TcbInfo | None:
             evaluation_data_number=int(number),
             levels=ranked,
         )
-    except (KeyError, ValueError):  # another SVN, another status, no real date
+    except (KeyError, ValueError):  # another SVN, other labels, another status, no real date
         return None
 
 
-def plain_judgement(date: str, word: str, advisories: str | None) -> tuple[TcbStatus, datetime, tuple[str, ...]]:
+def plain_judgement(date: str, word: str, advisories: str) -> tuple[TcbStatus, datetime, tuple[str, ...]]:
     """Status, date and advisories, from what `PLAIN_JUDGEMENT` has found.
 
     Raises:
@@ -191,7 +192,7 @@ def plain_judgement(date: str, word: str, advisories: str | None) -> tuple[TcbSt
         ValueError: no real date, more than `MAX_ADVISORIES`, or quotes elsewhere than between two of them.
     """
     found, instant = DOCUMENTED[word], datetime.fromisoformat(date)
-    if advisories is None:
+    if not advisories:
         return found, instant, ()
     each = advisories.split(_BETWEEN)
     if advisories.count('"') != 2 * len(each) - 2 or len(each) > documents.MAX_ADVISORIES:
@@ -245,7 +246,10 @@ def status(members: dict[str, object], what: str) -> TcbStatus:
 
 def _ranked(levels: list[TcbLevel]) -> tuple[TcbLevel, ...]:
     """The levels in descending rank; of equal ones, one."""
-    ranked = {level.rank: level for level in levels}
+    ranks = list(map(_RANK, levels))
+    if all(map(gt, ranks, ranks[1:])):  # as Intel writes them
+        return tuple(levels)
+    ranked = dict(zip(ranks, levels, strict=True))
     return tuple(ranked[rank] for rank in sorted(ranked, reverse=True))
 
 
