@@ -6,8 +6,7 @@ Source: Intel "SGX PCK Certificate and CRL Profile Specification", section 1.4; 
 from __future__ import annotations
 
 import binascii
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cryptography import x509
 
@@ -26,8 +25,7 @@ _BEGIN: Final = "-----BEGIN X509 CRL-----"
 _END: Final = "-----END X509 CRL-----"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RevocationList:
+class RevocationList(NamedTuple):
     """One CRL. Nothing of it is proven; `issuer` is compared as DER bytes."""
 
     der: bytes
@@ -37,7 +35,7 @@ class RevocationList:
     this_update: datetime
     next_update: datetime
     number: int
-    _parsed: x509.CertificateRevocationList
+    parsed: x509.CertificateRevocationList
 
     def revokes(self, serial: int) -> bool:
         """Whether a certificate of this serial number is on the list."""
@@ -45,7 +43,7 @@ class RevocationList:
         # all, no entry is it. Where they do, the entries are looked at one by one.
         if der.encode_integer(serial) not in self.der:
             return False
-        return self._parsed.get_revoked_certificate_by_serial_number(serial) is not None
+        return self.parsed.get_revoked_certificate_by_serial_number(serial) is not None
 
 
 def read_crl(data: str | bytes) -> RevocationList:
@@ -134,5 +132,5 @@ def _reduce(parsed: x509.CertificateRevocationList, data: bytes) -> RevocationLi
         this_update=begins,
         next_update=ends,
         number=der.integer(number[number_start:number_end]),
-        _parsed=parsed,
+        parsed=parsed,
     )

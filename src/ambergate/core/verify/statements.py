@@ -5,11 +5,10 @@ The signature is checked before the text is parsed: only what Intel said is read
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from ambergate.core.collateral.qe_identity import QeIdentity, read_qe_identity
-from ambergate.core.collateral.tcb_info import TcbInfo, read_tcb_info
+from ambergate.core.collateral.qe_identity import read_qe_identity
+from ambergate.core.collateral.tcb_info import read_tcb_info
 from ambergate.core.verify.chain import QE_CHAIN, TCB_CHAIN, prove_signing_chain
 from ambergate.core.verify.signatures import is_signed_raw
 from ambergate.core.verify.verdict import Dated, Window
@@ -18,13 +17,14 @@ if TYPE_CHECKING:
     from ambergate.core.collateral.bundle import Collateral
     from ambergate.core.collateral.certificates import Certificate, KnownCertificates
     from ambergate.core.collateral.crl import RevocationList
+    from ambergate.core.collateral.qe_identity import QeIdentity
+    from ambergate.core.collateral.tcb_info import TcbInfo
     from ambergate.core.verify.anchors import TrustAnchor
     from ambergate.core.verify.chain import Lists
     from ambergate.core.verify.trail import Trail
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endorsements:
+class Endorsements(NamedTuple):
     """All that collateral proves under one pair of CAs: the same for every platform that they certify."""
 
     pck_crl: RevocationList
