@@ -61,6 +61,7 @@ NO_JSON: Final = {
     "a line break in text": Case(b'{"quote":"\n"}', "what is expected"),
     "NaN": Case(BASE + b',"x":NaN}', "no number"),
     "Infinity": Case(BASE + b',"x":-Infinity}', "no number"),
+    "a number beyond all": Case(BASE + b',"x":1e999}', "no number"),
     "a number too long to read": Case(BASE + b',"x":' + b"9" * MANY + b"}", "what is expected"),
     "a hexadecimal number": Case(BASE + b',"x":0x10}', "what is expected"),
     "arrays in arrays": Case(b"[" * DEEP, "what is expected"),

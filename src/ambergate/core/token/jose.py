@@ -210,13 +210,25 @@ def load_object(text: str | bytes, what: str, *, depth: int = MAX_DEPTH) -> dict
     try:
         # `json.loads` would guess the encoding of bytes, and skip a byte order mark.
         plain = text.decode() if isinstance(text, bytes) else text
-        value = json.loads(plain, object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_finite)
+        value = strict_value(plain)
         _check_depth(value, depth)
-        json.dumps(value, ensure_ascii=False).encode()  # halves of characters, written as \ud800, stop here
     except (ValueError, RecursionError) as exc:
         raise MalformedToken(f"{what} is not JSON", seen=ascii(exc)) from exc
     if not isinstance(value, dict):
         raise MalformedToken(f"{what} is not a JSON object", seen=type(value).__name__)
+    return value
+
+
+def strict_value(text: str) -> object:
+    """JSON that every reader reads alike (RFC 7493): no member twice, finite numbers, whole characters.
+
+    Raises:
+        ValueError: anything else.
+        RecursionError: nested too deeply for this interpreter.
+    """
+    value: object = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_finite)
+    # Halves of characters stop here, those in the text and those written as \ud800.
+    (json.dumps(value, ensure_ascii=False) if "\\u" in text else text).encode()
     return value
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
 from ambergate.core.errors import Malformed, TooLarge
+from ambergate.core.token.jose import strict_value
 from ambergate.services.web.problems import SLOW_REQUEST
 
 if TYPE_CHECKING:
@@ -59,12 +59,9 @@ def parse(body: bytes) -> object:
         Malformed: anything else.
     """
     try:
-        value = json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_no_number)
-        if b"\\u" in body:
-            json.dumps(value, ensure_ascii=False).encode()  # halves of characters, written as \ud800, stop here
+        return strict_value(body.decode())
     except (ValueError, RecursionError) as exc:
         raise _unexpected(str(exc)[:_MAX_SEEN]) from exc
-    return value
 
 
 def shaped(value: object, kind: type[T]) -> T:
@@ -81,19 +78,6 @@ def shaped(value: object, kind: type[T]) -> T:
 
 def _unexpected(seen: str) -> Malformed:
     return Malformed("the request's body is not what is expected here", code="malformed-request", seen=seen)
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        msg = "a member is repeated"
-        raise ValueError(msg)
-    return members
-
-
-def _no_number(text: str) -> NoReturn:
-    msg = f"{text[:32]} is no number here"
-    raise ValueError(msg)
 
 
 async def _collect(request: Request, limit: int) -> bytes:
