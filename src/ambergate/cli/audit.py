@@ -1,4 +1,4 @@
-"""`amber audit`: read the attestation service's audit log, prove what is in it, and find what was done to it."""
+"""`amber audit`: read a service's audit log, prove what is in it, and find what was done to it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SHOWN = 20  # records
 
 @click.group()
 def group() -> None:
-    """The attestation service's audit log."""
+    """The audit log of the attestation service, or of the key broker."""
 
 
 @group.command()
@@ -111,19 +111,20 @@ def show(  # noqa: PLR0913  # one for each option
 
 
 @group.command()
-@click.argument("jti", type=click.UUID)
+@click.argument("jti", type=click.UUID, required=False)
+@click.option("--entry", type=click.IntRange(0), help="The record at this place, instead of a token's.")
 @config_option
 @database_option
 @reports_errors
-def prove(jti: UUID, config: Path | None, database: Path | None) -> None:
+def prove(jti: UUID | None, entry: int | None, config: Path | None, database: Path | None) -> None:
     """Print the proof that a token's record is in the log, as JSON."""
     from ambergate.stores.audit import prove as prove_entry
     from ambergate.stores.transactions import reading
 
     with opened(config, database) as source:
         with reading(source.engine) as connection:
-            entry = _found(connection, jti, None)
-        proof = prove_entry(source.engine, entry)
+            found = _found(connection, jti, entry)
+        proof = prove_entry(source.engine, found)
     hashes = [base64.b64encode(step).decode() for step in proof.hashes]
     echo_json({"index": proof.seq, "record": proof.record, "hashes": hashes, "checkpoint": proof.checkpoint})
 
@@ -185,7 +186,7 @@ def _found(connection: Connection, jti: UUID | None, place: int | None) -> Entry
     from ambergate.stores.audit_rows import find_entry, read_entries
 
     if (jti is None) == (place is None):
-        raise SettingsError("one record is asked for by one name", wanted="--jti or --entry")
+        raise SettingsError("one record is asked for by one name", wanted="its token's id, or --entry")
     if jti is not None:
         found = find_entry(connection, jti)
     else:
@@ -202,7 +203,7 @@ def _tell(entries: Iterable[Entry], *, as_json: bool) -> None:
         return
     for entry in entries:
         record = _record(entry)
-        why = record.get("step") or record.get("code") or record.get("jti")
+        why = next((record[name] for name in ("step", "code", "jti", "event") if record.get(name)), None)
         at, key = _plain(record.get("at"))[:19], _plain(record.get("key_id"))[:8]
         click.echo(f"{entry.seq:>9}  {at}  {_plain(record.get('verdict')):8}  {key:8}  {_plain(why)}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ambergate.cli._common import echo_json, json_option, reports_errors
+from ambergate.cli._service_files import load_either
 from ambergate.core.errors import NotIntact, SettingsError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Site:
 
     database: Path
     key_encryption_key: Path
-    pin: Path | None
+    pin: Path
 
 
 @click.command()
@@ -100,18 +100,10 @@ def _site(config: Path) -> Site:
     Raises:
         SettingsError: it does not load, or names a PostgreSQL database.
     """
-    from ambergate.services.attestation.config import load as load_attestation
-    from ambergate.services.keybroker.config import load as load_keybroker
-
-    try:
-        broker = "issuers" in tomllib.loads(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        broker = False  # whoever loads it strictly says what is the matter
-    settings = load_keybroker(config) if broker else load_attestation(config)
-    pin = getattr(settings, "checkpoint", None)
+    settings = load_either(config)
     if not isinstance(settings.database, Path):
         raise SettingsError("a PostgreSQL database is backed up by its own tools", hint=_POSTGRES)
-    return Site(settings.database, settings.key_encryption_key, pin)
+    return Site(settings.database, settings.key_encryption_key, settings.checkpoint)
 
 
 def _checked(database: Path, site: Site) -> dict[str, object]:
@@ -155,7 +147,7 @@ def _behind(site: Site, told: dict[str, object], *, accept: bool) -> int:
     """
     pinned = _pinned(site)
     entries = told["audit_entries"]
-    if pinned is None or site.pin is None or not isinstance(entries, int) or pinned.size <= entries:
+    if pinned is None or not isinstance(entries, int) or pinned.size <= entries:
         return 0
     lost = pinned.size - entries
     if not accept:
@@ -176,7 +168,7 @@ def _pinned(site: Site) -> Checkpoint | None:
     from ambergate.stores.backup import opened
     from ambergate.stores.signing_keys import SigningMaterialStore
 
-    note = None if site.pin is None else read_pin(site.pin)
+    note = read_pin(site.pin)
     if note is None:
         return None
     with opened(site.database) as engine:

@@ -191,7 +191,7 @@ class _Listener:
         ),
         ("attestation", "/appraisal/v1/attest 200", 1, "3", "3. the attestation service verified it and made a token"),
         ("attestation", "/appraisal/v1/nonce 200", 2, "4", "4. the program has its token, and reads the file again"),
-        ("keybroker", '"outcome": "released"', 1, "5", "5. the client sent a token to the key broker, a relying party"),
+        ("keybroker", '"verdict": "released"', 1, "5", "5. the client sent a token to the key broker, a relying party"),
     )
 
     def __init__(self, narrator: Narrator) -> None:
@@ -287,7 +287,7 @@ def _check(stage: Stage, token: str) -> AttestationClaims:
 
 def _tell_release(broker: Service, key_id: str, narrator: Narrator) -> None:
     """The broker wrote down that it released this key; the program has read the secret already."""
-    if not any(key_id in line and '"outcome": "released"' in line for line in broker.log):
+    if not any(key_id in line and '"verdict": "released"' in line for line in broker.log):
         raise Unavailable("the key broker has no record of the release", seen=f"{len(broker.log)} lines")
     narrator.step(
         "6",

@@ -17,7 +17,10 @@ from ambergate.core.release.resource_policy import MAX_POLICY_SIZE, ResourcePoli
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
+    from ambergate.services.keybroker.app import State
+    from ambergate.services.keybroker.keys import Keys
     from ambergate.stores.secrets import StoredSecret
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -43,14 +46,14 @@ def group() -> None:
 @reports_errors
 def serve(config: Path, *, as_json: bool) -> None:
     """Serve until SIGTERM or Ctrl-C."""
-    from ambergate.services.keybroker.app import create_app, open_store
+    from ambergate.services.keybroker.app import create_app, open_state
     from ambergate.services.keybroker.config import load
     from ambergate.services.web.server import bound_socket
     from ambergate.services.web.server import serve as serve_forever
 
     settings = load(config)
     _log_to_stderr()
-    with open_store(settings) as store:
+    with open_state(settings, now=now) as state:
         listener = bound_socket(settings.host, settings.port)
         host, port = listener.getsockname()[:2]
 
@@ -61,7 +64,7 @@ def serve(config: Path, *, as_json: bool) -> None:
                 click.echo(f"key broker listening on https://{host}:{port}/kbs/v1/")
             sys.stdout.flush()
 
-        serve_forever(create_app(store, settings.trust, now=now), settings.tls, listener, on_start=announce)
+        serve_forever(create_app(state, settings.trust, now=now), settings.tls, listener, on_start=announce)
 
 
 @group.group()
@@ -110,11 +113,8 @@ def generate(config: Path, *, policy_file: Path, key_id: str | None, label: str,
 @reports_errors
 def list_keys(config: Path, *, as_json: bool) -> None:
     """Show the keys' ids, sizes and policies; never the keys."""
-    from ambergate.services.keybroker.app import open_store
-    from ambergate.services.keybroker.config import load
-
-    with open_store(load(config)) as store:
-        stored = store.all()
+    with _opened(config) as state:
+        stored = state.secrets.all()
     if as_json:
         echo_json([_shown(one) for one in stored])
         return
@@ -133,14 +133,10 @@ def list_keys(config: Path, *, as_json: bool) -> None:
 @reports_errors
 def set_policy(config: Path, *, policy_file: Path, key_id: str, as_json: bool) -> None:
     """Put a key under another policy, from its next release on."""
-    from ambergate.services.keybroker.app import open_store
-    from ambergate.services.keybroker.config import load
-
     policy = _policy(policy_file)
     identity = _identity(key_id)
-    with open_store(load(config)) as store:
-        if not store.set_policy(identity, policy):
-            raise _no_such_key(identity)
+    with _opened(config) as state:
+        _keys(state).set_policy(identity, policy, at=now())
     _tell({"id": str(identity), "policy": policy.to_mapping()}, f"{identity} is under the new policy", as_json=as_json)
 
 
@@ -151,13 +147,9 @@ def set_policy(config: Path, *, policy_file: Path, key_id: str, as_json: bool) -
 @reports_errors
 def delete(config: Path, *, key_id: str, as_json: bool) -> None:
     """Forget a key. Nothing brings it back."""
-    from ambergate.services.keybroker.app import open_store
-    from ambergate.services.keybroker.config import load
-
     identity = _identity(key_id)
-    with open_store(load(config)) as store:
-        if not store.remove(identity):
-            raise _no_such_key(identity)
+    with _opened(config) as state:
+        _keys(state).remove(identity, at=now())
     _tell({"id": str(identity), "deleted": True}, f"{identity} is deleted", as_json=as_json)
 
 
@@ -177,14 +169,27 @@ def check(file: Path, *, as_json: bool) -> None:
 
 
 def _add(config: Path, secret: bytes, policy_file: Path, *, key_id: str | None, label: str, as_json: bool) -> None:
-    from ambergate.services.keybroker.app import open_store
-    from ambergate.services.keybroker.config import load
-
     identity = uuid4() if key_id is None else _identity(key_id)
     found = _policy(policy_file)
-    with open_store(load(config)) as store:
-        store.add(identity, secret, found, at=now(), label=label)
+    with _opened(config) as state:
+        _keys(state).add(identity, secret, found, at=now(), label=label)
     _tell({"id": str(identity), "bytes": len(secret), "policy": found.to_mapping()}, str(identity), as_json=as_json)
+
+
+def _opened(config: Path) -> AbstractContextManager[State]:
+    """What the broker of this configuration keeps, whether it runs or not."""
+    from ambergate.services.keybroker.app import open_state
+    from ambergate.services.keybroker.config import load
+
+    return open_state(load(config), now=now)
+
+
+def _keys(state: State) -> Keys:
+    from ambergate.services.keybroker.audit import AuditTrail
+    from ambergate.services.keybroker.keys import Keys
+    from ambergate.services.keybroker.ports import LOCAL
+
+    return Keys(store=state.secrets, journal=AuditTrail(state.audit, lambda: (None, None)), by=LOCAL)
 
 
 def _policy(file: Path) -> ResourcePolicy:
@@ -203,10 +208,6 @@ def _identity(text: str) -> UUID:
         return parse_key_id(text)
     except Malformed as exc:
         raise SettingsError("--id is no key id", seen=exc.seen, wanted=exc.wanted) from exc
-
-
-def _no_such_key(identity: UUID) -> SettingsError:
-    return SettingsError("there is no key of this id", seen=identity, hint="amber keybroker key list shows them")
 
 
 def _shown(stored: StoredSecret) -> dict[str, object]:

@@ -13,7 +13,7 @@ import ambergate
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "apikey": ("apikey:group", "Create API keys of the attestation service."),
     "attestation": ("attestation:group", "The attestation service."),
-    "audit": ("audit:group", "Read, prove and verify the attestation service's audit log."),
+    "audit": ("audit:group", "Read, prove and verify a service's audit log."),
     "backup": ("backup:backup_command", "Copy a service's database into one file, while it runs."),
     "collateral": ("collateral:group", "Fetch, show, carry and compare collateral."),
     "demo": ("demo:command", "Run the whole system on this machine and show the six steps."),

@@ -40,6 +40,7 @@ class StoredSecret:
     size: int
     created_at: datetime
     sealed: bytes = field(repr=False)
+    version: int = 1
 
 
 class SecretStore:

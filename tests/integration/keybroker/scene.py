@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import ssl
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import httpx
@@ -15,9 +16,12 @@ from starlette.routing import Route
 from tests.integration.keybroker.forge import AT, MR_ENCLAVE, MR_SIGNER
 
 from ambergate.core.release.resource_policy import ResourcePolicy
-from ambergate.services.keybroker.app import create_app
+from ambergate.services.keybroker.app import State, create_app
 from ambergate.services.web.server import running
-from ambergate.stores.engine import open_database
+from ambergate.stores.audit import AuditLog
+from ambergate.stores.audit_rows import read_entries
+from ambergate.stores.checkpoints import CheckpointSigner
+from ambergate.stores.engine import open_database, reading
 from ambergate.stores.sealing import Sealer
 from ambergate.stores.secrets import SecretStore
 
@@ -26,9 +30,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from sqlalchemy import Engine
     from starlette.requests import Request
 
-    from ambergate.services.keybroker.ports import Decision
     from ambergate.services.keybroker.trust import TrustedIssuers
     from ambergate.services.web.server import TlsFiles
 
@@ -79,8 +83,14 @@ class Broker:
     client: httpx.Client
     port: int
     clock: Clock
-    decisions: list[Decision]
     store: SecretStore
+    engine: Engine
+
+    @property
+    def decisions(self) -> list[dict[str, Any]]:
+        """Every record of its audit log."""
+        with reading(self.engine) as connection:
+            return [json.loads(entry.record) for entry in read_entries(connection, 0, 1_000_000)]
 
     def transfer(self, token: str, key_id: object = KEY_ID, **headers: str) -> httpx.Response:
         return self.client.post(f"/kbs/v1/keys/{key_id}/transfer", json={"attestation_token": token}, headers=headers)
@@ -90,15 +100,16 @@ class Broker:
 def running_broker(trust: TrustedIssuers, tls: TlsFiles, folder: Path) -> Iterator[Broker]:
     """A key broker on a real socket with two keys, one under a strict and one under a loose policy."""
     clock = Clock()
-    decisions: list[Decision] = []
     with ExitStack() as stack:
         engine = open_database(folder / "broker.sqlite")
         stack.callback(engine.dispose)
         store = SecretStore(engine, Sealer(b"k" * 32))
         store.add(KEY_ID, SECRET, STRICT, at=AT)
         store.add(LOOSE_KEY_ID, SECRET, LOOSE, at=AT)
-        port = stack.enter_context(running(create_app(store, trust, now=clock, audit=decisions.append), tls))
+        signer = CheckpointSigner("keybroker/audit/v1", bytes(32))
+        log = stack.enter_context(closing(AuditLog(engine, signer, now=clock)))
+        port = stack.enter_context(running(create_app(State(store, log), trust, now=clock), tls))
         context = ssl.create_default_context(cafile=str(tls.certificate.with_name("ca.pem")))
         base = f"https://127.0.0.1:{port}"
         client = stack.enter_context(httpx.Client(base_url=base, verify=context, trust_env=False))
-        yield Broker(client, port, clock, decisions, store)
+        yield Broker(client, port, clock, store, engine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import ssl
 import subprocess
@@ -98,10 +99,48 @@ def test_from_import_to_release(folder: Path, forge: Forge, ca: Path) -> None:
     assert open_sealed(forge.workload_key, *wrapped) == secret
     assert refused.status_code == 401
     log = (folder / "log").read_text()
-    assert log.count('"event": "key-transfer"') == 2
-    assert '"outcome": "released"' in log
+    assert log.count('"event": "transfer"') == 2
+    assert '"verdict": "released"' in log
     assert token.split(".")[2] not in log
     assert secret.hex() not in log
+
+
+def audit(folder: Path, *args: str) -> Result:
+    return CliRunner().invoke(main, ["audit", *args, "--config", str(folder / "broker.toml")], catch_exceptions=False)
+
+
+def test_changes_stand_in_the_audit_log(folder: Path, tmp_path: Path) -> None:
+    """By the same commands as the attestation service's log; nothing secret in it."""
+    imported(folder, b"secret-value", "--id", KEY_ID, "--label", "database")
+    amber(folder, "key", "set-policy", "--id", KEY_ID, "--policy", "POLICY")
+    amber(folder, "key", "delete", "--id", KEY_ID)
+    assert amber(folder, "key", "delete", "--id", KEY_ID).exit_code == 1
+    told = [(each["event"], each["verdict"]) for each in json.loads(audit(folder, "show", "--json").output)]
+    assert told == [
+        (event, verdict)
+        for event, end in (("key.create", "done"), ("key.set-policy", "done"), ("key.delete", "done"))
+        for verdict in ("begun", end)
+    ] + [("key.delete", "begun"), ("key.delete", "failed")]
+    assert "secret-value" not in audit(folder, "export").output
+    assert "intact: 8 entries" in audit(folder, "verify").output
+    assert "key.create" in audit(folder, "show").output
+    (tmp_path / "proof").write_text(audit(folder, "prove", "--entry", "1").output)
+    key = audit(folder, "show", "--key").output.strip()
+    checked = CliRunner().invoke(main, ["audit", "verify", "--proof", str(tmp_path / "proof"), "--key", key, "--json"])
+    assert json.loads(checked.output)["record"]["verdict"] == "done"
+
+
+def test_a_broker_does_not_start_behind_its_checkpoint(folder: Path) -> None:
+    """An older state of the database, put back, is noticed by the pin beside it."""
+    imported(folder, b"x", "--id", KEY_ID)
+    shutil.copy(folder / "broker.sqlite", folder / "older")
+    amber(folder, "key", "delete", "--id", KEY_ID)
+    for name in ("broker.sqlite-wal", "broker.sqlite-shm"):
+        (folder / name).unlink(missing_ok=True)
+    shutil.copy(folder / "older", folder / "broker.sqlite")
+    refused = amber(folder, "key", "list")
+    assert refused.exit_code == 4
+    assert "shorter than it was" in refused.stderr
 
 
 def test_a_key_is_listed_without_being_shown(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import ssl
 from base64 import b64decode
@@ -11,7 +12,7 @@ import httpx
 import pytest
 from tests.integration.keybroker.forge import AT, ISSUER, Forge
 from tests.integration.keybroker.hostile import UNWELCOME, WORTHLESS
-from tests.integration.keybroker.scene import KEY_ID, LOOSE_KEY_ID, SECRET, Broker
+from tests.integration.keybroker.scene import KEY_ID, LOOSE_KEY_ID, SECRET, STRICT, Broker
 
 from ambergate.core.release.envelope import open_sealed
 
@@ -93,7 +94,7 @@ def assert_refused(broker: Broker, response: httpx.Response, forge: Forge) -> No
     assert "wrapped" not in response.text
     assert response.json()["error"]
     assert SECRET.decode() not in response.text
-    assert not broker.decisions[-1].released
+    assert broker.decisions[-1]["verdict"] == "refused"
     assert forge.token().split(".")[0] not in response.text
 
 
@@ -248,13 +249,15 @@ def test_every_decision_is_written_down(broker: Broker, forge: Forge) -> None:
     broker.transfer("a.b.c")
     broker.transfer(forge.token(), "00000000-0000-4000-8000-000000000000")
     released, refused, worthless, unknown = broker.decisions[before:]
-    assert (released.released, released.code, released.request_id) == (True, "released", "spring cleaning")
-    assert released.token is not None
-    assert released.token["mr_enclave"] == forge.claims()["sgx_mrenclave"]
-    assert released.token["jti"] == forge.claims()["jti"]
-    assert (refused.released, refused.code, refused.rules) == (False, "release-refused", ("isv_svn",))
-    assert (worthless.released, worthless.token) == (False, None)
-    assert (unknown.released, unknown.code) == (False, "unknown-key")
-    written = json.dumps([str(decision) for decision in broker.decisions])
+    assert (released["verdict"], released["request_id"]) == ("released", "spring cleaning")
+    assert released["token"]["mr_enclave"] == forge.claims()["sgx_mrenclave"]
+    assert released["token"]["jti"] == released["jti"] == forge.claims()["jti"]
+    assert (released["key_id"], released["key_version"]) == (str(KEY_ID), 1)
+    assert released["policy_hash"] == hashlib.sha256(STRICT.to_json().encode()).hexdigest()
+    assert (refused["verdict"], refused["code"]) == ("refused", "release-refused")
+    assert [mismatch["rule"] for mismatch in refused["mismatches"]] == ["isv_svn"]
+    assert (worthless["verdict"], worthless["token"], worthless["policy_hash"]) == ("refused", None, None)
+    assert (unknown["verdict"], unknown["code"], unknown["key_version"]) == ("refused", "unknown-key", None)
+    written = json.dumps(broker.decisions)
     assert SECRET.decode() not in written
     assert forge.token().split(".")[1] not in written

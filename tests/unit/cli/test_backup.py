@@ -20,7 +20,7 @@ from ambergate.core.errors import Unavailable
 from ambergate.core.release.resource_policy import ResourcePolicy
 from ambergate.services.attestation.app import open_state
 from ambergate.services.attestation.config import load
-from ambergate.services.keybroker.app import open_store
+from ambergate.services.keybroker.app import open_state as open_broker
 from ambergate.services.keybroker.config import load as load_broker
 from ambergate.stores import backup
 from ambergate.stores.backup import copy_database
@@ -138,16 +138,16 @@ def test_a_backup_is_taken_while_the_service_writes(folder: Path, monkeypatch: p
 def test_a_key_broker_is_backed_up_too(tmp_path: Path) -> None:
     (tmp_path / "service.toml").write_text(BROKER)
     key = uuid4()
-    with open_store(load_broker(tmp_path / "service.toml")) as store:
-        store.add(key, b"a secret", ResourcePolicy.from_mapping({"mr_enclave": "0a" * 32}), at=AT)
+    with open_broker(load_broker(tmp_path / "service.toml"), now=lambda: AT) as state:
+        state.secrets.add(key, b"a secret", ResourcePolicy.from_mapping({"mr_enclave": "0a" * 32}), at=AT)
     done = amber(tmp_path, "backup", "-o", str(tmp_path / "out"))
-    assert (done.exit_code, "no audit log" in done.stdout) == (0, True)
+    assert (done.exit_code, "0 records in its audit log" in done.stdout) == (0, True)
     remove(tmp_path)
     assert amber(tmp_path, "restore", str(tmp_path / "out")).exit_code == 0
-    with open_store(load_broker(tmp_path / "service.toml")) as store:
-        found = store.find(key)
+    with open_broker(load_broker(tmp_path / "service.toml"), now=lambda: AT) as state:
+        found = state.secrets.find(key)
         assert found is not None
-        assert store.reveal(found) == b"a secret"
+        assert state.secrets.reveal(found) == b"a secret"
 
 
 def test_an_older_backup_comes_back_only_by_name(folder: Path) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from tests.integration.keybroker.forge import AT, ISSUER, MR_ENCLAVE, Forge
 
-from ambergate.core.errors import ReleaseRefused, SettingsError, TokenRejected
+from ambergate.core.errors import ReleaseRefused, SettingsError, TokenRejected, Unavailable
 from ambergate.core.release.resource_policy import ResourcePolicy
 from ambergate.core.token.check import KeySet, check_token
 from ambergate.services.keybroker.ports import Decision, UnknownKey
@@ -68,12 +68,15 @@ def test_the_decision_is_made_at_the_instant_of_the_request(store: SecretStore, 
     assert transfer(KEY, forge.token(), at=AT).wrapped_key
     with pytest.raises(ReleaseRefused):
         transfer(KEY, forge.token(), at=claims.expires_at)
-    assert [decision.rules for decision in decisions] == [(), ("lifetime",)]
+    released, refused = decisions
+    assert released.error is None
+    assert isinstance(refused.error, ReleaseRefused)
+    assert [mismatch["rule"] for mismatch in refused.error.mismatches] == ["lifetime"]
 
 
 def test_nothing_is_released_that_cannot_be_written_down(store: SecretStore, trust: Issuer, forge: Forge) -> None:
     def full(decision: Decision) -> None:
-        raise SettingsError("the disk is full", seen=decision.code)
+        raise SettingsError("the disk is full", seen=decision.key_id)
 
     transfer = KeyTransfer(secrets=store, trust=trust, audit=full, token_bytes=secrets.token_bytes)
     with pytest.raises(SettingsError, match="disk is full"):
@@ -101,3 +104,17 @@ def test_no_randomness_is_used_twice(store: SecretStore, trust: Issuer, forge: F
     one, two = (transfer(KEY, forge.token(), at=AT) for _ in range(2))
     assert asked == [32, 12, 32, 12]
     assert one.wrapped_key != two.wrapped_key
+
+
+def test_what_cannot_be_decided_is_no_refusal(store: SecretStore, forge: Forge) -> None:
+    """Where the issuer's keys cannot be had, nothing was said about the token: the caller comes again."""
+
+    class Silent:
+        def claims(self, token: str, at: datetime) -> AttestationClaims:
+            raise Unavailable("no keys", seen=f"{len(token)} at {at}")
+
+    decisions: list[Decision] = []
+    transfer = KeyTransfer(secrets=store, trust=Silent(), audit=decisions.append, token_bytes=secrets.token_bytes)
+    with pytest.raises(Unavailable):
+        transfer(KEY, forge.token(), at=AT)
+    assert decisions == []

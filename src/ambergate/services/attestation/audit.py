@@ -9,23 +9,20 @@ token, a key, the nonce, runtime data or held data. The names are a promise: `am
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Final
 
 from ambergate.core.appraise.evidence import evidence_claims
-from ambergate.core.errors import AmberError, Malformed, NotGenuine, Refusal, Unavailable
+from ambergate.core.errors import NotGenuine, Refusal
+from ambergate.services.web.records import MAX_TEXT, Recorder, bounded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from ambergate.services.attestation.decision import Decision
     from ambergate.stores.audit import AuditLog
 
 ISSUED: Final = "issued"
 REFUSED: Final = "refused"
-_MAX_TEXT: Final = 256  # characters of any one value that others choose
-_MAX_MISMATCHES: Final = 64  # of one decision, and of one policy
-_log = logging.getLogger("ambergate.audit")
 
 
 class AuditTrail:
@@ -37,8 +34,7 @@ class AuditTrail:
     """
 
     def __init__(self, log: AuditLog, request: Callable[[], tuple[str | None, str | None]]) -> None:
-        self._log = log
-        self._request = request
+        self._recorder = Recorder(log, request)
 
     def record(self, decision: Decision) -> None:
         """Returns once the decision is durable.
@@ -46,19 +42,8 @@ class AuditTrail:
         Raises:
             Unavailable: it is not known to be; nothing may be told of it.
         """
-        request_id, trace_id = self._request()
-        record = {**record_of(decision), "request_id": request_id, "trace_id": trace_id}
         jti = decision.token_id if decision.error is None else None
-        try:
-            try:
-                self._log.append(record, jti=jti)
-            except Malformed:  # too long: many policies had much to say
-                self._log.append(_shortened(record), jti=jti)
-        except AmberError as exc:
-            _log.error("a decision is not recorded: %s", exc.as_dict())
-            raise Unavailable(
-                "the decision cannot be recorded", code="audit-unavailable", seen=exc.code, hint="see docs/audit.md"
-            ) from exc
+        self._recorder.append(record_of(decision), jti=jti, shortened=_shortened)
 
 
 def record_of(decision: Decision) -> dict[str, object]:
@@ -77,7 +62,7 @@ def record_of(decision: Decision) -> dict[str, object]:
                 "version": outcome.policy.version,
                 "hash": outcome.policy.hash.hex(),
                 "matched": outcome.matched,
-                "mismatches": _bounded(outcome.mismatches),
+                "mismatches": bounded(outcome.mismatches),
             }
             for outcome in decision.policies
         ],
@@ -89,8 +74,8 @@ def record_of(decision: Decision) -> dict[str, object]:
         record |= {
             "code": error.code,
             "step": error.step if isinstance(error, NotGenuine) else None,
-            "message": error.message[:_MAX_TEXT],
-            "mismatches": _bounded(error.mismatches if isinstance(error, Refusal) else ()),
+            "message": error.message[:MAX_TEXT],
+            "mismatches": bounded(error.mismatches if isinstance(error, Refusal) else ()),
         }
     return record
 
@@ -101,15 +86,9 @@ def _evidence(decision: Decision) -> dict[str, object] | None:
     return None if decision.verified is None else evidence_claims(decision.verified)
 
 
-def _shortened(record: dict[str, object]) -> dict[str, object]:
+def _shortened(record: Mapping[str, object]) -> dict[str, object]:
     """Without the mismatches: what was decided, by which policies and about what has to be kept in any case."""
     policies = record["policies"]
     assert isinstance(policies, list)
     kept = [{**each, "mismatches": []} for each in policies]
-    return {**record, "policies": kept, **({"mismatches": []} if "mismatches" in record else {}), "shortened": True}
-
-
-def _bounded(mismatches: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
-    """What refused, as far as it fits; a caller chooses some of these values."""
-    kept = list(mismatches)[:_MAX_MISMATCHES]
-    return [{name[:_MAX_TEXT]: value[:_MAX_TEXT] for name, value in each.items()} for each in kept]
+    return {**record, "policies": kept, **({"mismatches": []} if "mismatches" in record else {})}

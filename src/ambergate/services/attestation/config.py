@@ -66,7 +66,7 @@ from ambergate.core.token.names import OFFERED, Profile
 from ambergate.core.token.policy_jwt import signer_of
 from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.services.web.server import TlsFiles
-from ambergate.services.web.settings import Listen, database_place, load_toml, public_url
+from ambergate.services.web.settings import AuditTable, Listen, checkpoint_place, database_place, load_toml, public_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,12 +112,6 @@ class PoliciesTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """`[policies]`: who may write named policies, beside whoever holds a key that manages."""
 
     signers: list[str] | None = None
-
-
-class AuditTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[audit]`: the file outside the database that tells where the audit log stood."""
-
-    checkpoint: str | None = None
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -191,7 +185,7 @@ def load(path: Path) -> Config:
         tls=TlsFiles(certificate=folder / file.listen.certificate, key=folder / file.listen.key),
         database=database_place(file.store.database, folder),
         key_encryption_key=folder / file.store.key_encryption_key,
-        checkpoint=_checkpoint(file, folder),
+        checkpoint=checkpoint_place(file.audit, file.store.database, folder),
         anchors=_anchors(file.anchors, folder),
         token_lifetime=_seconds("tokens.lifetime_seconds", file.tokens.lifetime_seconds, MAX_LIFETIME),
         nonce_lifetime=_seconds("tokens.nonce_seconds", file.tokens.nonce_seconds, MAX_NONCE),
@@ -202,14 +196,6 @@ def load(path: Path) -> Config:
         policy=_policy(file.policy),
         policy_signers=_signers(file.policies.signers, folder),
     )
-
-
-def _checkpoint(file: _File, folder: Path) -> Path:
-    """Beside a database file and named like it, unless said otherwise."""
-    if file.audit.checkpoint is not None:
-        return folder / file.audit.checkpoint
-    place = database_place(file.store.database, folder)
-    return folder / "audit.checkpoint" if isinstance(place, str) else place.with_suffix(".checkpoint")
 
 
 def _anchors(tables: Sequence[AnchorTable], folder: Path) -> tuple[Anchor, ...]:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import contextlib
 import logging
 import secrets
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from starlette.concurrency import run_in_threadpool
 
 from ambergate.core.errors import Unavailable
-from ambergate.services.keybroker.audit import log_decision
+from ambergate.services.keybroker.audit import AuditTrail
 from ambergate.services.keybroker.routes import STATUSES, ready_route, transfer_route, version_route
 from ambergate.services.keybroker.usecase import KeyTransfer
 from ambergate.services.web.application import build
+from ambergate.services.web.framing import request_names
 from ambergate.services.web.health import health_route
+from ambergate.stores.audit import AuditLog
+from ambergate.stores.audit_key import checkpoint_signer
 from ambergate.stores.engine import open_database
 from ambergate.stores.sealing import Sealer, load_or_create_key
 from ambergate.stores.secrets import SecretStore
+from ambergate.stores.signing_keys import SigningMaterialStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -26,46 +31,69 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from ambergate.services.keybroker.config import Config
-    from ambergate.services.keybroker.ports import Audit
     from ambergate.services.keybroker.trust import TrustedIssuers
 
 _LOG = logging.getLogger("ambergate.keybroker")
 
 
+_LOG_NAME: Final = "keybroker"  # of the audit log; its key tells one broker's from another's
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the broker keeps: the keys, and the log of what became of them."""
+
+    secrets: SecretStore
+    audit: AuditLog
+
+
 @contextlib.contextmanager
-def open_store(config: Config, *, token_bytes: Callable[[int], bytes] = secrets.token_bytes) -> Iterator[SecretStore]:
-    """The keys of this configuration, for the service and for the command line.
+def open_state(
+    config: Config,
+    *,
+    now: Callable[[], datetime],
+    token_bytes: Callable[[int], bytes] = secrets.token_bytes,
+) -> Iterator[State]:
+    """The state of this configuration, for the service and for the command line.
+
+    Args:
+        config: read by `config.load`.
+        now: the clock that the audit log's checkpoints tell, aware.
+        token_bytes: randomness for keys.
 
     Raises:
+        NotIntact: the audit log is not the one that was written.
         SettingsError: database or key-encryption key cannot be used, or do not belong together.
         Unavailable: the database does not answer.
     """
     sealer = Sealer(load_or_create_key(config.key_encryption_key, token_bytes=token_bytes), token_bytes=token_bytes)
     engine = open_database(config.database)
     try:
-        yield SecretStore(engine, sealer)
+        store = SecretStore(engine, sealer)
+        signer = checkpoint_signer(SigningMaterialStore(engine, sealer), _LOG_NAME, token_bytes=token_bytes)
+        with contextlib.closing(AuditLog(engine, signer, now=now, pin=config.checkpoint)) as audit:
+            yield State(store, audit)
     finally:
         engine.dispose()
 
 
 def create_app(
-    store: SecretStore,
+    state: State,
     trust: TrustedIssuers,
     *,
     now: Callable[[], datetime],
     token_bytes: Callable[[int], bytes] = secrets.token_bytes,
-    audit: Audit = log_decision,
 ) -> Starlette:
     """The key broker as an ASGI application.
 
     Args:
-        store: the keys.
+        state: opened by `open_state`.
         trust: whose tokens are believed.
         now: the clock, aware.
         token_bytes: randomness for envelopes.
-        audit: writes each decision down before its answer leaves.
     """
-    transfer = KeyTransfer(secrets=store, trust=trust, audit=audit, token_bytes=token_bytes)
+    trail = AuditTrail(state.audit, request_names)
+    transfer = KeyTransfer(secrets=state.secrets, trust=trust, audit=trail, token_bytes=token_bytes)
 
     def ready() -> None:
         trust.ready(now())
@@ -82,7 +110,7 @@ def create_app(
         [
             transfer_route(transfer, now),
             version_route(),
-            health_route({"database": store.check}),
+            health_route({"database": state.secrets.check, "audit": state.audit.check}),
             ready_route(ready),
         ],
         statuses=STATUSES,

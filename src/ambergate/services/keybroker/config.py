@@ -10,6 +10,9 @@
     database = "broker.sqlite"          # or "postgresql://amber@db.example/broker?passfile=/etc/amber/pgpass"
     key_encryption_key = "broker.kek"   # made at first start, mode 0600
 
+    [audit]
+    checkpoint = "broker.checkpoint"    # the default: beside the database and named like it; better on another disk
+
     [[issuers]]
     issuer = "https://attest.example:8443"
     jwks_url = "https://attest.example:8443/certs"   # or jwks_file = "keys.json"
@@ -31,7 +34,7 @@ from ambergate.core.errors import SettingsError
 from ambergate.services.keybroker.fetch import KeySetFile, KeySetUrl
 from ambergate.services.keybroker.trust import IssuerKeys, TrustedIssuer, TrustedIssuers
 from ambergate.services.web.server import TlsFiles
-from ambergate.services.web.settings import Listen, database_place, load_toml
+from ambergate.services.web.settings import AuditTable, Listen, checkpoint_place, database_place, load_toml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +62,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     listen: Listen
     store: StoreTable
     issuers: list[IssuerTable]
+    audit: AuditTable = AuditTable()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +74,7 @@ class Config:
     tls: TlsFiles
     database: Path | str
     key_encryption_key: Path
+    checkpoint: Path
     trust: TrustedIssuers
 
 
@@ -89,6 +94,7 @@ def load(path: Path) -> Config:
         tls=TlsFiles(certificate=folder / file.listen.certificate, key=folder / file.listen.key),
         database=database_place(file.store.database, folder),
         key_encryption_key=folder / file.store.key_encryption_key,
+        checkpoint=checkpoint_place(file.audit, file.store.database, folder),
         trust=_trust(file.issuers, folder),
     )
 

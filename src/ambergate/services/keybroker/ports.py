@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from ambergate.core.errors import NotAuthorised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
     from datetime import datetime
     from uuid import UUID
 
+    from ambergate.core.errors import AmberError
     from ambergate.core.release.resource_policy import ResourcePolicy
     from ambergate.core.token.claims import AttestationClaims
 
@@ -24,6 +26,10 @@ class UnknownKey(NotAuthorised):
 
 class Stored(Protocol):
     """A secret that was found and not yet opened."""
+
+    @property
+    def version(self) -> int:
+        """Which of the key's versions it is; the first is 1."""
 
     @property
     def policy(self) -> ResourcePolicy:
@@ -58,19 +64,66 @@ class Trust(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What became of one request for a secret. Holds no key, no token and no secret."""
+    """What became of one request for a secret. Holds no key, no token and no secret.
+
+    Attributes:
+        at: when it was made.
+        key_id: what was asked for.
+        key_version: which version of it; None: it was not looked for, or is not there.
+        policy_hash: SHA-256 of the release policy that was asked; None: none was.
+        token: what the token says of who asked; None: no trusted issuer said.
+        user: who asked by their own permission, without a token.
+        error: why it was refused; None: it was released.
+    """
 
     at: datetime
     key_id: str
-    request_id: str | None
-    released: bool
-    code: str
-    rules: tuple[str, ...] = ()
-    token: Mapping[str, object] | None = None  # who asked; None when no trusted issuer said
+    key_version: int | None = None
+    policy_hash: bytes | None = None
+    token: Mapping[str, object] | None = None
+    user: str | None = None
+    error: AmberError | None = None
 
 
 class Audit(Protocol):
     """Writes decisions down."""
 
     def __call__(self, decision: Decision, /) -> None:
-        """Write one down. The secret leaves only after this returned."""
+        """Write one down. The secret leaves only after this returned.
+
+        Raises:
+            Unavailable: it is not known to be durable.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What somebody would have otherwise. Holds no key, no password and no secret.
+
+    Attributes:
+        what: one of the verbs in docs/audit.md, as "key.create".
+        subject: id of what is changed.
+        by: the user's name; `LOCAL` for the command line on the broker's own machine.
+        at: when it was asked for.
+        details: what else is told, JSON-ready.
+    """
+
+    what: str
+    subject: str
+    by: str
+    at: datetime
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+LOCAL: Final = "(local)"  # no user can have this name
+
+
+class Journal(Protocol):
+    """Writes changes down."""
+
+    def change(self, change: Change, /) -> AbstractContextManager[None]:
+        """For the time of the change: it is durable as begun before, and as done or failed afterwards.
+
+        Raises:
+            Unavailable: it is not known to be durable.
+        """

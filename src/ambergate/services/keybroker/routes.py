@@ -59,8 +59,7 @@ def transfer_route(transfer: Callable[..., Envelope], now: Callable[[], datetime
             hint = "leave Attestation-Type out and send a token"
             raise Malformed("evidence is not taken here", code="malformed-request", hint=hint)
         token = decode(body, TransferRequest).attestation_token
-        request_id = request.headers.get("request-id") or None
-        envelope = await run_in_threadpool(transfer, key_id, token, at=now(), request_id=request_id)
+        envelope = await run_in_threadpool(transfer, key_id, token, at=now())
         return json_response(TransferResponse.of(envelope), headers={"attestation-type": ""})
 
     return Route("/kbs/v1/keys/{id}/transfer", handle, methods=["POST"])

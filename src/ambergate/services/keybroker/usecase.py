@@ -7,13 +7,15 @@ secrets, and a person looking for a typing mistake needs the difference.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Final, Generic
 
-from ambergate.core.errors import AmberError, Refusal
+from ambergate.core.errors import AmberError, Unavailable
 from ambergate.core.release.decision import decide
 from ambergate.core.release.envelope import NONCE_SIZE, SWK_SIZE, seal
-from ambergate.services.keybroker.ports import Audit, Decision, S, Secrets, Trust, UnknownKey
+from ambergate.core.token.forms import flat_claims
+from ambergate.services.keybroker.ports import Audit, Decision, S, Secrets, Stored, Trust, UnknownKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,35 +35,37 @@ class KeyTransfer(Generic[S]):
     audit: Audit
     token_bytes: Callable[[int], bytes]
 
-    def __call__(self, key_id: UUID, token: str, *, at: datetime, request_id: str | None = None) -> Envelope:
+    def __call__(self, key_id: UUID, token: str, *, at: datetime) -> Envelope:
         """The key, sealed for the workload that the token speaks of.
 
         Args:
             key_id: which key.
             token: an attestation token.
             at: now.
-            request_id: the caller's name for this request, for the audit line.
 
         Raises:
             MalformedToken: not a token.
             TokenRejected: it proves nothing here.
             UnknownKey: no key of this id.
             ReleaseRefused: the key's policy refuses, with every mismatch.
-            Unavailable: the issuer's keys or the store do not answer.
+            Unavailable: the issuer's keys, the store or the audit log do not answer.
             SettingsError: what is stored does not open.
         """
         claims: AttestationClaims | None = None
+        stored: S | None = None
         try:
             claims = self.trust.claims(token, at)
-            envelope = self._release(key_id, claims, at)
-        except AmberError as error:
-            self.audit(_decision(key_id, request_id, at, claims, error))
+            stored = self.secrets.find(key_id)
+            envelope = self._sealed(key_id, stored, claims, at)
+        except Unavailable:  # that decides nothing
             raise
-        self.audit(_decision(key_id, request_id, at, claims, None))
+        except AmberError as error:
+            self.audit(_decision(key_id, at, claims, stored, error))
+            raise
+        self.audit(_decision(key_id, at, claims, stored))
         return envelope
 
-    def _release(self, key_id: UUID, claims: AttestationClaims, at: datetime) -> Envelope:
-        stored = self.secrets.find(key_id)
+    def _sealed(self, key_id: UUID, stored: S | None, claims: AttestationClaims, at: datetime) -> Envelope:
         if stored is None:
             raise UnknownKey("there is no key of this id", seen=key_id)
         grant = decide(claims, stored.policy, at)
@@ -74,30 +78,42 @@ class KeyTransfer(Generic[S]):
 
 
 def _decision(
-    key_id: UUID, request_id: str | None, at: datetime, claims: AttestationClaims | None, error: AmberError | None
+    key_id: UUID,
+    at: datetime,
+    claims: AttestationClaims | None,
+    stored: Stored | None,
+    error: AmberError | None = None,
 ) -> Decision:
-    rules = tuple(mismatch.get("rule", "") for mismatch in error.mismatches) if isinstance(error, Refusal) else ()
     return Decision(
         at=at,
         key_id=str(key_id),
-        request_id=request_id,
-        released=error is None,
-        code="released" if error is None else error.code,
-        rules=rules,
+        key_version=None if stored is None else stored.version,
+        policy_hash=None if stored is None else hashlib.sha256(stored.policy.to_json().encode()).digest(),
         token=None if claims is None else _who(claims),
+        error=error,
     )
 
 
 def _who(claims: AttestationClaims) -> dict[str, object]:
     """The claims that tell later which enclave asked, and on whose word."""
+    signed = flat_claims(claims.raw)
     return {
         "issuer": claims.issuer,
         "jti": claims.raw.get("jti"),
+        "attester_type": claims.attester_type,
         "mr_enclave": claims.mr_enclave,
         "mr_signer": claims.mr_signer,
         "isv_prod_id": claims.isv_prod_id,
         "isv_svn": claims.isv_svn,
+        **{name: signed[name] for name in _TDX if name in signed},
         "tcb_status": claims.tcb_status,
         "debug": claims.debug,
         "simulated": claims.simulated,
     }
+
+
+# What tells one TD from another, by the names that tokens have.
+_TDX: Final = (
+    *("tdx_mrtd", "tdx_rtmr0", "tdx_rtmr1", "tdx_rtmr2", "tdx_rtmr3"),
+    *("tdx_mrseam", "tdx_mrsignerseam", "tdx_seamsvn"),
+)

@@ -27,6 +27,12 @@ class Listen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     key: str
 
 
+class AuditTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[audit]`: the file outside the database that tells where the audit log stood."""
+
+    checkpoint: str | None = None
+
+
 def load_toml(path: Path, kind: type[T]) -> T:
     """The file as `kind`, a msgspec struct with `forbid_unknown_fields`.
 
@@ -52,6 +58,14 @@ def load_toml(path: Path, kind: type[T]) -> T:
 def database_place(text: str, folder: Path) -> Path | str:
     """Where `[store] database` is: a file beside the configuration, or a URL, which whoever opens it looks at."""
     return text if "://" in text else folder / text
+
+
+def checkpoint_place(audit: AuditTable, database: str, folder: Path) -> Path:
+    """The audit log's pin: beside a database file and named like it, unless `[audit] checkpoint` says otherwise."""
+    if audit.checkpoint is not None:
+        return folder / audit.checkpoint
+    place = database_place(database, folder)
+    return folder / "audit.checkpoint" if isinstance(place, str) else place.with_suffix(".checkpoint")
 
 
 def public_url(text: str, *, field: str) -> str:
