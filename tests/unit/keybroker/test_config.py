@@ -16,6 +16,7 @@ LISTEN = '[listen]\nport = 9443\ncertificate = "cert.pem"\nkey = "/etc/key.pem"\
 STORE = '[store]\ndatabase = "broker.sqlite"\nkey_encryption_key = "broker.kek"\n'
 ISSUER = '[[issuers]]\nissuer = "https://a"\njwks_url = "https://a/certs"\n'
 GOOD = LISTEN + STORE + ISSUER
+VERIFIER = '[verifier]\nurl = "https://a/appraisal/v1/"\n'
 
 
 def written(folder: Path, text: str) -> Path:
@@ -47,6 +48,18 @@ def test_simulation_is_accepted_from_named_issuers_only(tmp_path: Path) -> None:
     }
 
 
+def test_a_verifier_is_asked_only_where_one_is_named(tmp_path: Path) -> None:
+    """Its key stands in a file, and nothing shows it."""
+    assert load(written(tmp_path, GOOD)).verifier is None
+    (tmp_path / "verifier.key").write_text("the-brokers-own-key\n")
+    config = load(written(tmp_path, GOOD + VERIFIER + 'api_key_file = "verifier.key"\n'))
+    assert config.verifier is not None
+    assert config.verifier._key is not None
+    assert config.verifier._key.reveal() == "the-brokers-own-key"
+    assert "the-brokers-own-key" not in repr(config)
+    assert load(written(tmp_path, GOOD + VERIFIER)).verifier is not None
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -74,8 +87,21 @@ def test_simulation_is_accepted_from_named_issuers_only(tmp_path: Path) -> None:
         ),
         pytest.param(GOOD + 'cacerts = "missing.pem"\n', id="roots missing"),
         pytest.param(GOOD + 'insecure_accept_simulated = "yes"\n', id="flag in words"),
+        pytest.param(GOOD + VERIFIER.replace("https", "http"), id="a verifier without TLS"),
+        pytest.param(GOOD + '[verifier]\nurl = ""\n', id="a verifier without a URL"),
+        pytest.param(GOOD + VERIFIER + "timeout_seconds = 0\n", id="no time at all"),
+        pytest.param(GOOD + VERIFIER + "timeout_seconds = 1e9\n", id="all the time"),
+        pytest.param(GOOD + VERIFIER + 'api_key_file = "missing"\n', id="the verifier's key missing"),
+        pytest.param(GOOD + VERIFIER + 'api_key_file = "empty"\n', id="the verifier's key empty"),
+        pytest.param(GOOD + VERIFIER + 'api_key_file = "octets"\n', id="the verifier's key no text"),
+        pytest.param(GOOD + VERIFIER + 'cacerts = "missing"\n', id="the verifier's roots missing"),
+        pytest.param(GOOD + VERIFIER + 'cacerts = "words"\n', id="the verifier's roots are words"),
+        pytest.param(GOOD + VERIFIER + 'api_key = "secret"\n', id="a key written into the file"),
     ],
 )
 def test_what_does_not_load(tmp_path: Path, text: str) -> None:
-    with pytest.raises(SettingsError):
+    for name, data in (("empty", b"\n"), ("octets", b"\xff"), ("words", b"just words")):
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(SettingsError) as caught:
         load(written(tmp_path, text))
+    assert "just words" not in str(caught.value.as_dict())

@@ -19,6 +19,12 @@
     cacerts = "ca.pem"                               # default: the system's roots
     insecure_accept_simulated = false                # the default
 
+    [verifier]                          # for the background check; without it the broker takes tokens only
+    url = "https://attest.example:8443/appraisal/v1/"
+    api_key_file = "verifier.key"       # the broker's own; left out: the service asks for none
+    cacerts = "ca.pem"                  # default: the system's roots
+    timeout_seconds = 15                # the default, for each request
+
 Paths are relative to the file's folder.
 """
 
@@ -30,7 +36,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from ambergate.client.settings import MAX_TIMEOUT, MAX_VALUE, ApiKey, parse, parse_url
+from ambergate.client.transport import Peer, tls_context
 from ambergate.core.errors import SettingsError
+from ambergate.services.keybroker.background import AttestationClient
 from ambergate.services.keybroker.fetch import KeySetFile, KeySetUrl
 from ambergate.services.keybroker.trust import IssuerKeys, TrustedIssuer, TrustedIssuers
 from ambergate.services.web.server import TlsFiles
@@ -58,11 +67,21 @@ class IssuerTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     insecure_accept_simulated: bool = False
 
 
+class VerifierTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[verifier]`: the attestation service that is asked about evidence."""
+
+    url: str
+    api_key_file: str | None = None
+    cacerts: str | None = None
+    timeout_seconds: float = 15.0
+
+
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     listen: Listen
     store: StoreTable
     issuers: list[IssuerTable]
     audit: AuditTable = AuditTable()
+    verifier: VerifierTable | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +95,7 @@ class Config:
     key_encryption_key: Path
     checkpoint: Path
     trust: TrustedIssuers
+    verifier: AttestationClient | None = None  # None: no background check
 
 
 def load(path: Path) -> Config:
@@ -96,6 +116,7 @@ def load(path: Path) -> Config:
         key_encryption_key=folder / file.store.key_encryption_key,
         checkpoint=checkpoint_place(file.audit, file.store.database, folder),
         trust=_trust(file.issuers, folder),
+        verifier=None if file.verifier is None else _verifier(file.verifier, folder),
     )
 
 
@@ -123,6 +144,35 @@ def _issuer(table: IssuerTable, folder: Path) -> TrustedIssuer:
             raise SettingsError("cacerts means nothing for a jwks_file", seen=table.issuer, hint="leave it out")
         fetch = KeySetFile(folder / table.jwks_file)
     return TrustedIssuer(issuer=table.issuer, keys=IssuerKeys(fetch), accept_simulated=table.insecure_accept_simulated)
+
+
+def _verifier(table: VerifierTable, folder: Path) -> AttestationClient:
+    if not 0 < table.timeout_seconds <= MAX_TIMEOUT:
+        seen, wanted = table.timeout_seconds, f"more than 0, at most {MAX_TIMEOUT:g}"
+        raise SettingsError("verifier.timeout_seconds is out of range", seen=seen, wanted=wanted)
+    url = parse_url("verifier.url", table.url)
+    if url is None:
+        raise SettingsError("verifier.url is empty", wanted="https://host[:port]/appraisal/v1/")
+    roots = "" if table.cacerts is None else _text(folder / table.cacerts, "verifier.cacerts")
+    peer = Peer(url=url, addresses=(), roots=roots, timeout=table.timeout_seconds)
+    tls_context(roots)  # what is no certificate stops the start
+    if table.api_key_file is None:
+        return AttestationClient(peer, None)
+    key = parse("endpoint_apikey", _text(folder / table.api_key_file, "verifier.api_key_file").encode())
+    if not isinstance(key, ApiKey):
+        raise SettingsError("verifier.api_key_file is empty", seen=table.api_key_file)
+    return AttestationClient(peer, key)
+
+
+def _text(path: Path, field: str) -> str:
+    """A small file's text. What is in it is never told."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_VALUE + 1).decode()
+    except OSError as exc:
+        raise SettingsError(f"{field} cannot be read", seen=f"{path}: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise SettingsError(f"{field} is not text", seen=path) from exc
 
 
 def _https(url: str) -> str:

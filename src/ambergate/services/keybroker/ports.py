@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from ambergate.core.errors import NotAuthorised
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
     from uuid import UUID
@@ -59,6 +59,45 @@ class Trust(Protocol):
             MalformedToken: not a token.
             TokenRejected: it proves nothing here.
             Unavailable: its issuer's keys cannot be had at the moment.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What a workload hands over in the background check. Nothing of it is proven.
+
+    Attributes:
+        quote: the quote.
+        nonce: the nonce it says that it was given, as it came: base64 strings `val`, `iat` and `signature`.
+        user_data: what the quote's REPORTDATA binds beside the nonce; the workload's key.
+        event_log: handed on; the quote does not vouch for it.
+    """
+
+    quote: bytes = field(repr=False)
+    nonce: Mapping[str, str]
+    user_data: bytes = field(repr=False)
+    event_log: bytes = field(default=b"", repr=False)
+
+
+class Verifier(Protocol):
+    """An attestation service that the broker asks about evidence."""
+
+    def nonce(self, *, request_id: str) -> Mapping[str, str]:
+        """A fresh nonce, as a workload is to be given it.
+
+        Raises:
+            Unavailable: none can be had.
+        """
+
+    def token(self, evidence: Evidence, *, policy_ids: Sequence[UUID], request_id: str) -> str:
+        """A token about this evidence. It proves nothing before `Trust.claims` has looked at it.
+
+        Raises:
+            NotGenuine: the evidence is not genuine, or its nonce not good; names the step.
+            Malformed: the evidence cannot be read.
+            NotWelcome: a policy of the service refuses it.
+            TooLarge: the evidence is longer than any.
+            Unavailable: the service does not answer, or refuses the broker itself.
         """
 
 
