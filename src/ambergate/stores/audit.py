@@ -31,6 +31,7 @@ from ambergate.stores.audit_rows import (
     find_entry,
     last_place,
     read_head,
+    touch_head,
 )
 from ambergate.stores.checkpoints import MAX_NOTE
 from ambergate.stores.group_commit import GroupCommit
@@ -138,15 +139,16 @@ class AuditLog:
         return prove(self._engine, entry)
 
     def check(self) -> None:
-        """Ask the log for its end, for health checks.
+        """Look at the log's end, and write its head as it is: whether a decision could be recorded now.
 
         Raises:
             NotIntact: the head is gone, or not what was written.
-            Unavailable: the database does not answer.
+            Unavailable: the database does not answer, or takes nothing more.
         """
-        with reading(self._engine) as connection:
+        with writing(self._engine) as connection:
             known(read_head(connection))
             last_place(connection)
+            touch_head(connection)
 
     def close(self) -> None:
         """Commit what waits, pin the head, and stop."""

@@ -33,6 +33,7 @@ _PAGE: Final = 1000  # entries that are read at a time
 _READ_HEAD: Final = "SELECT size, peaks, note FROM audit_head WHERE id = 1"
 _APPEND: Final = "INSERT INTO audit_entries (seq, jti, record, nodes) VALUES (?, ?, ?, ?)"
 _MOVE_HEAD: Final = "UPDATE audit_head SET size = ?, peaks = ?, note = ? WHERE id = 1"
+_TOUCH_HEAD: Final = "UPDATE audit_head SET note = note WHERE id = 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,11 @@ def append_entries(
     head = Head(frontier, note(frontier))
     connection.exec_driver_sql(_marked(_MOVE_HEAD, connection), (frontier.size, frontier.packed(), head.note))
     return head
+
+
+def touch_head(connection: Connection) -> None:
+    """Write the head as it is: what a full or read-only disk refuses."""
+    connection.exec_driver_sql(_TOUCH_HEAD)
 
 
 def _marked(statement: str, connection: Connection) -> str:

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -149,10 +150,13 @@ def test_no_answer_without_its_record(own: Service, genuine: bool) -> None:  # n
         503,
         {"error": "the decision cannot be recorded", "code": "audit-unavailable"},
     )
-    assert own.client.get("/healthz").status_code == 503
+    told = own.client.get("/readyz")
+    assert (told.status_code, told.json()["error"]) == (503, "not ready: audit")
+    assert own.client.get("/healthz").status_code == 200
+    own.clock.instant += timedelta(seconds=1)
     alter(own, "ALTER TABLE elsewhere RENAME TO audit_entries")
     assert own.attest(body).status_code == (200 if genuine else 400)
-    assert own.client.get("/healthz").status_code == 200
+    assert own.client.get("/readyz").status_code == 200
     assert len(records(own)) == 1
 
 

@@ -90,20 +90,33 @@ def test_with_a_grace_there_is_a_token(late: Service) -> None:
 def test_health_tells_that_collateral_is_late_and_not_whose(late: Service) -> None:
     late.claims(late.attest(late.evidence(None)))
     with httpx.Client(base_url=late.client.base_url, verify=late.context(), trust_env=False) as stranger:
-        told = stranger.get("/healthz").json()
+        told = stranger.get("/readyz").json()["checks"]["collateral"]
     stale = {"held": 1, "failing": 1, "late": 1, "first_end": END.isoformat()}
-    assert told == {"status": "ok", "collateral": stale}
+    assert told == {"ok": True, **stale}
+
+
+def collateral_of(service: Service) -> tuple[int, dict[str, object]]:
+    answer = service.client.get("/readyz")
+    told = dict(answer.json()["checks"]["collateral"])
+    assert told.pop("ok") is (answer.status_code == 200)
+    return answer.status_code, told
 
 
 def test_health_tells_what_is_well(tls: TlsFiles, tmp_path: Path) -> None:
     with started(tmp_path, tls, GRACE, at=AT) as service:
-        assert service.client.get("/healthz").json() == {"status": "ok"}, "nobody has asked for any"
+        nothing = {"held": 0, "failing": 0, "late": 0, "first_end": None}
+        assert collateral_of(service) == (200, nothing), "nobody has asked for any"
+        service.clock.instant += SECOND
         service.claims(service.attest(service.evidence(None)))
         well = {"held": 1, "failing": 0, "late": 0, "first_end": END.isoformat()}
-        assert service.client.get("/healthz").json()["collateral"] == well
+        assert collateral_of(service) == (200, well)
         service.clock.instant = END + HOUR
         assert service.claims(service.attest(service.evidence(None))).expires_at <= END + 2 * HOUR, "held, and now late"
-        assert service.client.get("/healthz").json()["collateral"] == {**well, "failing": 1, "late": 1}
+        assert collateral_of(service) == (200, {**well, "failing": 1, "late": 1})
+        service.clock.instant = END + 2 * HOUR + SECOND
+        refusal(service, service.evidence(None), 503)
+        status, told = collateral_of(service)
+        assert (status, told["code"]) == (503, "collateral-missing"), "and beyond the grace"
 
 
 def test_no_token_outlives_the_grace(late: Service) -> None:

@@ -204,6 +204,11 @@ def test_a_revocation_list_is_given_whatever_is_accepted(service: Service, accep
 def test_health(service: Service) -> None:
     with httpx.Client(base_url=service.client.base_url, verify=service.context(), trust_env=False) as stranger:
         assert stranger.get("/healthz").json() == {"status": "ok"}
+        told = stranger.get("/readyz").json()
+    assert told["status"] == "ready"
+    assert {name: check["ok"] for name, check in told["checks"].items()} == dict.fromkeys(
+        ("database", "audit", "signing-keys", "collateral"), True
+    )
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

@@ -111,12 +111,3 @@ def test_the_access_log_names_no_header_and_no_query(site: Site, caplog: pytest.
         client.get("/healthz")  # on the same connection: answered once the first is logged
     assert "GET /healthz 200" in caplog.text
     assert "geheim" not in caplog.text
-
-
-def test_health(site: Site, unhealthy: Site) -> None:
-    with site.client() as client:
-        assert client.get("/healthz").json() == {"status": "ok"}
-    with unhealthy.client() as client:
-        answer = client.get("/healthz")
-    assert answer.status_code == 503
-    assert answer.json()["error"] == "not healthy: disk"

@@ -19,7 +19,7 @@ from ambergate.core.errors import Malformed, SettingsError, Unavailable
 from ambergate.services.web import protocol, server
 from ambergate.services.web.application import build
 from ambergate.services.web.bodies import decode, read_body
-from ambergate.services.web.health import health_route
+from ambergate.services.web.health import Readiness, health_routes
 from ambergate.services.web.problems import json_response
 from ambergate.services.web.selfsigned import make_server_certificate
 from ambergate.services.web.server import GRACE, TlsFiles, bound_socket, running, server_context
@@ -117,7 +117,7 @@ def test_a_taken_address_is_told() -> None:
 @pytest.mark.parametrize("used", [True, False])
 def test_an_idle_client_does_not_hold_up_the_end(tls_files: TlsFiles, *, used: bool) -> None:
     with contextlib.ExitStack() as afterwards:
-        with running(build([health_route()]), tls_files) as port:
+        with running(build(health_routes(Readiness({}, now=lambda: datetime.now(UTC)))), tls_files) as port:
             site = Site(port=port, ca=tls_files.certificate.with_name("ca.pem"))
             connection = afterwards.enter_context(_connected(site))
             if used:

@@ -13,7 +13,7 @@ from ambergate.services.attestation.audit import AuditTrail
 from ambergate.services.attestation.audit_routes import audit_routes
 from ambergate.services.attestation.azure import azure_route
 from ambergate.services.attestation.callers import Callers
-from ambergate.services.attestation.health import collateral_health
+from ambergate.services.attestation.health import collateral_check, keys_check
 from ambergate.services.attestation.management import Management
 from ambergate.services.attestation.management_routes import policy_routes
 from ambergate.services.attestation.named import NamedPolicies
@@ -25,7 +25,7 @@ from ambergate.services.attestation.routes import Authoriser, attest_routes, non
 from ambergate.services.attestation.usecase import Attestation, Issuer
 from ambergate.services.web.application import build
 from ambergate.services.web.framing import request_names
-from ambergate.services.web.health import health_route
+from ambergate.services.web.health import Readiness, health_routes
 from ambergate.stores.api_keys import ApiKeyStore
 from ambergate.stores.audit import AuditLog
 from ambergate.stores.audit_key import checkpoint_signer
@@ -155,15 +155,7 @@ def create_app(
         token_bytes: randomness for nonces.
     """
     nonces = Nonces(state.nonce_key, lifetime=config.nonce_lifetime, token_bytes=token_bytes)
-    issuer = Issuer(
-        base_url=config.base_url,
-        # One id for all nodes that sign with these keys; it names the verifier, and hides nothing.
-        instance_id=uuid.UUID(bytes=hashlib.sha256(state.pki.rsa.chain[0]).digest()[:16], version=4),
-        token_lifetime=config.token_lifetime,
-        new_id=uuid.uuid4,
-        name=config.issuer,
-        simulated_name=config.insecure_simulated_issuer,
-    )
+    issuer = _issuer(config, state.pki)
     management = Management(state.policies, state.engines, signers=config.policy_signers)
     named = NamedPolicies(KnownPolicies(state.policies, now=now), state.engines)
     attestation = Attestation(
@@ -178,6 +170,15 @@ def create_app(
     )
     callers = Callers(state.api_keys, now=now)
     authorise = Authoriser(callers, anonymous=config.insecure_allow_anonymous)
+    readiness = Readiness(
+        {
+            "database": callers.check,
+            "audit": state.audit.check,
+            "signing-keys": keys_check(state.pki),
+            "collateral": collateral_check(roots, now),
+        },
+        now=now,
+    )
     return build(
         [
             *nonce_routes(nonces, authorise, now),
@@ -187,6 +188,18 @@ def create_app(
             *policy_routes(management, authorise, now),
             *audit_routes(state.audit, authorise),
             *published_routes(state.pki, issuer, now),
-            health_route({"database": callers.check, "audit": state.audit.check}, lambda: collateral_health(roots)),
+            *health_routes(readiness),
         ]
+    )
+
+
+def _issuer(config: Config, pki: TokenPki) -> Issuer:
+    return Issuer(
+        base_url=config.base_url,
+        # One id for all nodes that sign with these keys; it names the verifier, and hides nothing.
+        instance_id=uuid.UUID(bytes=hashlib.sha256(pki.rsa.chain[0]).digest()[:16], version=4),
+        token_lifetime=config.token_lifetime,
+        new_id=uuid.uuid4,
+        name=config.issuer,
+        simulated_name=config.insecure_simulated_issuer,
     )

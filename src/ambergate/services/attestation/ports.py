@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from ambergate.core.appraise.named import Policy
     from ambergate.core.collateral.bundle import Collateral
+    from ambergate.core.errors import AmberError
     from ambergate.core.measurements import Fmspc
     from ambergate.core.token.jose import SigningKey
     from ambergate.core.verify.forecast import PlatformKind
@@ -72,6 +73,11 @@ class Holding(Protocol):
     @property
     def failures(self) -> int:
         """How often in a row newer could not be had."""
+        ...
+
+    @property
+    def failure(self) -> AmberError | None:
+        """The last of these."""
         ...
 
 

@@ -12,11 +12,11 @@ from starlette.concurrency import run_in_threadpool
 
 from ambergate.core.errors import Unavailable
 from ambergate.services.keybroker.audit import AuditTrail
-from ambergate.services.keybroker.routes import STATUSES, ready_route, transfer_route, version_route
+from ambergate.services.keybroker.routes import STATUSES, transfer_route, version_route
 from ambergate.services.keybroker.usecase import KeyTransfer
 from ambergate.services.web.application import build
 from ambergate.services.web.framing import request_names
-from ambergate.services.web.health import health_route
+from ambergate.services.web.health import Readiness, health_routes
 from ambergate.stores.audit import AuditLog
 from ambergate.stores.audit_key import checkpoint_signer
 from ambergate.stores.engine import open_database
@@ -110,8 +110,9 @@ def create_app(
         [
             transfer_route(transfer, now),
             version_route(),
-            health_route({"database": state.secrets.check, "audit": state.audit.check}),
-            ready_route(ready),
+            *health_routes(
+                Readiness({"database": state.secrets.check, "audit": state.audit.check, "issuer-keys": ready}, now=now)
+            ),
         ],
         statuses=STATUSES,
         lifespan=lifespan,

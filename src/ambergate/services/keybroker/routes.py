@@ -13,7 +13,6 @@ from ambergate.core.errors import Malformed, MalformedToken, ReleaseRefused
 from ambergate.services.keybroker.ports import UnknownKey
 from ambergate.services.keybroker.wire import TransferRequest, TransferResponse, Version, parse_key_id
 from ambergate.services.web.bodies import decode, read_body
-from ambergate.services.web.health import health_route
 from ambergate.services.web.problems import json_response
 
 if TYPE_CHECKING:
@@ -74,15 +73,6 @@ def version_route() -> Route:
         return json_response(version)
 
     return Route("/kbs/v1/version", handle, methods=["GET"])
-
-
-def ready_route(check: Callable[[], object]) -> Route:
-    """`GET /readyz`: 200 while tokens can be checked, 503 while an issuer's keys cannot be had.
-
-    Args:
-        check: raises when they cannot.
-    """
-    return Route("/readyz", health_route({"issuer-keys": check}).endpoint, methods=["GET"])
 
 
 def _key_id(request: Request) -> UUID:
