@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+from tests.softhsm import new_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sqlalchemy import Engine
+    from tests.softhsm import Token
 
 # No deadline by the clock on the wall: on a busy machine it fails good tests. Those that bound time count CPU.
 settings.register_profile("shared machine", deadline=None)
@@ -67,6 +69,13 @@ def postgres(testrun_uid: str) -> Iterator[Postgres]:
         for statement in ("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"):
             run(uri, statement)
         yield Postgres(uri, run)
+
+
+@pytest.fixture(scope="session")
+def softhsm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Token]:
+    """A PKCS#11 token of this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield new_token(tmp_path_factory.mktemp("softhsm"), patch)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from ambergate.stores.checkpoints import CheckpointKey
+    from ambergate.stores.key_encryption import KeyPlace
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 MAX_KEY = 1024  # characters of a key's file
@@ -104,14 +105,15 @@ class _Disposed:
         self.engine.dispose()
 
 
-def _own_key(engine: Engine, kek: Path) -> CheckpointKey:
+def _own_key(engine: Engine, place: KeyPlace) -> CheckpointKey:
     from ambergate.stores.audit_key import checkpoint_key
-    from ambergate.stores.sealing import Sealer, load_or_create_key
+    from ambergate.stores.data_keys import open_sealer
+    from ambergate.stores.key_encryption import open_kek
     from ambergate.stores.signing_keys import SigningMaterialStore
 
-    if not kek.exists():
-        raise SettingsError("the service's key-encryption key is not there", seen=kek, hint="--key goes without")
-    found = checkpoint_key(SigningMaterialStore(engine, Sealer(load_or_create_key(kek))))
+    if isinstance(place, Path) and not place.exists():
+        raise SettingsError("the service's key-encryption key is not there", seen=place, hint="--key goes without")
+    found = checkpoint_key(SigningMaterialStore(engine, open_sealer(engine, open_kek(place))))
     if found is None:
         raise SettingsError("there is no audit log in this database yet", hint="start the service once")
     return found

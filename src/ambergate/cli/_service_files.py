@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ambergate.stores.key_encryption import KeyPlace
+
 
 class ServiceFiles(Protocol):
     """What both configurations name."""
@@ -17,8 +19,8 @@ class ServiceFiles(Protocol):
         """A file, or a PostgreSQL URL."""
 
     @property
-    def key_encryption_key(self) -> Path:
-        """The file of the key that the database's secrets are sealed under."""
+    def key_encryption_key(self) -> KeyPlace:
+        """Where the key is that the database's secrets are sealed under."""
 
     @property
     def checkpoint(self) -> Path:

@@ -14,7 +14,7 @@ from ambergate.core.errors import NotIntact, SettingsError
 
 if TYPE_CHECKING:
     from ambergate.stores.checkpoints import Checkpoint, CheckpointKey
-    from ambergate.stores.sealing import Sealer
+    from ambergate.stores.key_encryption import KeyPlace
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _POSTGRES = (
@@ -24,10 +24,10 @@ _POSTGRES = (
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What a backup is about: a database file, the key-encryption key's file, and the audit log's pin."""
+    """What a backup is about: a database file, where its key-encryption key is, and the audit log's pin."""
 
     database: Path
-    key_encryption_key: Path
+    key_encryption_key: KeyPlace
     pin: Path
 
 
@@ -115,13 +115,15 @@ def _checked(database: Path, site: Site) -> dict[str, object]:
     """
     from ambergate.stores.audit_key import checkpoint_key
     from ambergate.stores.backup import check_state, opened
+    from ambergate.stores.data_keys import open_sealer
+    from ambergate.stores.key_encryption import open_kek
     from ambergate.stores.signing_keys import SigningMaterialStore
 
-    sealer = _sealer(site)
-    schema = check_state(database, sealer)
+    kek = open_kek(site.key_encryption_key)
+    schema = check_state(database, kek)
     told: dict[str, object] = {"schema": schema, "audit_entries": None, "audit_root": None}
     with opened(database) as engine:
-        key = checkpoint_key(SigningMaterialStore(engine, sealer))
+        key = checkpoint_key(SigningMaterialStore(engine, open_sealer(engine, kek)))
     if key is not None:
         told["audit_entries"], told["audit_root"] = _audit(database, key)
     return told
@@ -166,24 +168,17 @@ def _pinned(site: Site) -> Checkpoint | None:
     from ambergate.stores.audit import read_pin
     from ambergate.stores.audit_key import checkpoint_key
     from ambergate.stores.backup import opened
+    from ambergate.stores.data_keys import open_sealer
+    from ambergate.stores.key_encryption import open_kek
     from ambergate.stores.signing_keys import SigningMaterialStore
 
     note = read_pin(site.pin)
     if note is None:
         return None
     with opened(site.database) as engine:
-        key = checkpoint_key(SigningMaterialStore(engine, _sealer(site)))
+        sealer = open_sealer(engine, open_kek(site.key_encryption_key))
+        key = checkpoint_key(SigningMaterialStore(engine, sealer))
     return None if key is None else key.opened(note)
-
-
-def _sealer(site: Site) -> Sealer:
-    from ambergate.stores.sealing import Sealer, load_or_create_key
-
-    if not site.key_encryption_key.exists():
-        raise SettingsError(
-            "the key-encryption key is not there", seen=site.key_encryption_key, hint="put it back first"
-        )
-    return Sealer(load_or_create_key(site.key_encryption_key))
 
 
 def _entries(told: dict[str, object]) -> str:

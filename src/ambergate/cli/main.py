@@ -21,6 +21,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "mount": ("mount:command", "Keep the /dev/amber files mounted in a directory."),
     "policy": ("policy:group", "Write, check, test, explain and manage policies."),
     "quote": ("quote:group", "Show and verify quotes."),
+    "rekey": ("rekey:command", "Put a service's database under another key-encryption key."),
     "restore": ("backup:restore_command", "Put a backup of a service's database back."),
     "run": ("run:command", "Run a program with /dev/amber mounted for it alone."),
     "secret": ("secret:group", "Get a secret from the key broker."),

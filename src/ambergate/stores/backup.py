@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import select
 
 from ambergate.core.errors import NotIntact, SettingsError, Unavailable
+from ambergate.stores.data_keys import open_sealer
 from ambergate.stores.engine import BUSY_MS, open_engine
 from ambergate.stores.schema import prepare
-from ambergate.stores.secrets import SecretStore
-from ambergate.stores.signing_keys import SigningMaterialStore
-from ambergate.stores.tables import signing_material
+from ambergate.stores.sealed_values import SEALED
 from ambergate.stores.transactions import reading
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from ambergate.stores.sealing import Sealer
+    from ambergate.stores.key_encryption import KeyEncryptionKey
 
 _PAGES: Final = 1024  # that are copied at a time; writers go on between them
 
@@ -62,7 +61,7 @@ def copy_database(source: Path, target: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
-def check_state(database: Path, sealer: Sealer) -> str:
+def check_state(database: Path, kek: KeyEncryptionKey) -> str:
     """Whether a service could start with this database: its schema is known, and all that is sealed in it opens.
 
     Returns:
@@ -70,20 +69,16 @@ def check_state(database: Path, sealer: Sealer) -> str:
 
     Raises:
         SettingsError: of a newer release, or sealed under another key-encryption key.
-        Unavailable: it cannot be read.
+        Unavailable: it cannot be read, or what keeps the key-encryption key does not answer.
     """
     with opened(database) as engine:
         prepare(engine)
-        material = SigningMaterialStore(engine, sealer)
+        sealer = open_sealer(engine, kek)
         with reading(engine) as connection:
-            names = connection.scalars(select(signing_material.c.name)).all()
-            schema = str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one())
-        for name in names:
-            material.find(name)
-        store = SecretStore(engine, sealer)
-        for stored in store.all():
-            store.reveal(stored)
-    return schema
+            for values in SEALED:
+                for row in connection.execute(select(values.table)):
+                    sealer.open(getattr(row, values.column.name), context=values.context(row))
+            return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one())
 
 
 @contextlib.contextmanager

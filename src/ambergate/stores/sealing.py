@@ -1,9 +1,9 @@
-"""Encryption at rest: AES-256-GCM under one key-encryption key that lives in a file of its own.
+"""Encryption at rest: AES-256-GCM under a data key, and the files that keys lie in.
 
 A sealed value is `version (1) || key id (8) || nonce (12) || ciphertext || tag (16)`. The caller's context
 (what the value is, and whose) is authenticated with it, so that a value cannot be moved to another row.
 Nonces are random; one key seals at most 2^32 values (NIST SP 800-38D, section 8.3), far beyond what a store
-holds.
+holds. Which data key, and what that is itself encrypted under: `stores/data_keys.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from ambergate.core.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 KEY_SIZE: Final = 32  # bytes: AES-256
@@ -32,50 +32,70 @@ _HEAD: Final = 1 + _ID_SIZE + _NONCE_SIZE
 
 
 class Sealer:
-    """Seals and opens values under one key.
+    """Seals values under one key, and opens those that were sealed under it or an older one. Redacted.
 
     Args:
         key: 32 bytes.
+        older: keys that open and do not seal.
         token_bytes: randomness for nonces.
     """
 
-    __slots__ = ("_cipher", "_key_id", "_token_bytes")
+    __slots__ = ("_ciphers", "_token_bytes", "key_id")
 
-    def __init__(self, key: bytes, *, token_bytes: Callable[[int], bytes] = secrets.token_bytes) -> None:
-        if len(key) != KEY_SIZE:
-            raise SettingsError(
-                "the key-encryption key has another length", seen=f"{len(key)} bytes", wanted=f"{KEY_SIZE}"
-            )
-        self._cipher = AESGCM(key)
-        self._key_id = hashlib.sha256(b"ambergate key-encryption key id\x00" + key).digest()[:_ID_SIZE]
+    def __init__(
+        self, key: bytes, *, older: Iterable[bytes] = (), token_bytes: Callable[[int], bytes] = secrets.token_bytes
+    ) -> None:
+        self.key_id = key_id(key)
+        self._ciphers = {key_id(each): AESGCM(each) for each in (key, *older)}
         self._token_bytes = token_bytes
 
     def seal(self, plain: bytes, *, context: str) -> bytes:
         """Encrypt `plain`, bound to `context`."""
         nonce = self._token_bytes(_NONCE_SIZE)
-        head = _VERSION + self._key_id + nonce
-        return head + self._cipher.encrypt(nonce, plain, head + context.encode())
+        head = _VERSION + self.key_id + nonce
+        return head + self._ciphers[self.key_id].encrypt(nonce, plain, head + context.encode())
 
     def open(self, sealed: bytes, *, context: str) -> bytes:
-        """What was sealed under this key and this context.
+        """What was sealed under one of these keys and this context.
 
         Raises:
             SettingsError: sealed under another key, for another context, or changed since.
         """
         head = sealed[:_HEAD]
-        if len(head) != _HEAD or head[:1] != _VERSION:
-            raise SettingsError("a stored value is not one that was sealed here", seen=f"{len(sealed)} bytes")
-        if head[1 : 1 + _ID_SIZE] != self._key_id:
+        cipher = self._ciphers.get(sealed_under(sealed))
+        if cipher is None:
             raise SettingsError(
                 "a stored value is sealed under another key-encryption key",
-                seen=head[1 : 1 + _ID_SIZE].hex(),
-                wanted=self._key_id.hex(),
-                hint="give the key file that this database was made with",
+                seen=sealed_under(sealed).hex(),
+                wanted=", ".join(each.hex() for each in self._ciphers),
+                hint="give the key that this database was made with",
             )
         try:
-            return self._cipher.decrypt(head[1 + _ID_SIZE :], sealed[_HEAD:], head + context.encode())
+            return cipher.decrypt(head[1 + _ID_SIZE :], sealed[_HEAD:], head + context.encode())
         except InvalidTag as exc:
             raise SettingsError("a stored value was changed, or is not what it stands for", seen=context) from exc
+
+
+def key_id(key: bytes) -> bytes:
+    """Names a key in what is sealed under it; tells nothing of it.
+
+    Raises:
+        SettingsError: no key of 32 bytes.
+    """
+    if len(key) != KEY_SIZE:
+        raise SettingsError("the key-encryption key has another length", seen=f"{len(key)} bytes", wanted=f"{KEY_SIZE}")
+    return hashlib.sha256(b"ambergate key-encryption key id\x00" + key).digest()[:_ID_SIZE]
+
+
+def sealed_under(sealed: bytes) -> bytes:
+    """The id of the key that a value says it is sealed under.
+
+    Raises:
+        SettingsError: it is not a sealed value.
+    """
+    if len(sealed) < _HEAD or sealed[:1] != _VERSION:
+        raise SettingsError("a stored value is not one that was sealed here", seen=f"{len(sealed)} bytes")
+    return sealed[1 : 1 + _ID_SIZE]
 
 
 def load_or_create_key(path: Path, *, token_bytes: Callable[[int], bytes] = secrets.token_bytes) -> bytes:
@@ -109,9 +129,19 @@ def _create(path: Path, key: bytes) -> None:
 
 
 def _load(path: Path) -> bytes:
+    return parse_key(read_private(path, 4 * KEY_SIZE), str(path))
+
+
+def read_private(path: Path, limit: int) -> bytes:
+    """The first bytes of a file that its owner alone can read.
+
+    Raises:
+        SettingsError: others can too.
+        OSError: it cannot be read.
+    """
     with path.open("rb") as file:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        text = file.read(4 * KEY_SIZE)
+        data = file.read(limit)
     if mode & 0o077:
         raise SettingsError(
             "the key file is open to others",
@@ -119,12 +149,21 @@ def _load(path: Path) -> bytes:
             wanted="0600",
             hint=f"chmod 600 {path}",
         )
+    return data
+
+
+def parse_key(text: bytes, place: str) -> bytes:
+    """The key that 64 hex digits say.
+
+    Raises:
+        SettingsError: they say none; the text itself is not repeated.
+    """
     try:
         key = bytes.fromhex(text.decode("ascii").strip())
-    except ValueError as exc:
-        raise SettingsError("the key file does not hold a key", seen=str(path), wanted="64 hex digits") from exc
+    except ValueError:
+        raise SettingsError("the key file does not hold a key", seen=place, wanted="64 hex digits") from None
     if len(key) != KEY_SIZE:
         raise SettingsError(
-            "the key file does not hold a key", seen=f"{path}: {len(key)} bytes", wanted="64 hex digits"
+            "the key file does not hold a key", seen=f"{place}: {len(key)} bytes", wanted="64 hex digits"
         )
     return key

@@ -7,7 +7,6 @@ policy of one: it would no longer open.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from ambergate.core.errors import MalformedPolicy, SettingsError, TooLarge
 from ambergate.core.release.envelope import MAX_SECRET_SIZE
 from ambergate.core.release.resource_policy import ResourcePolicy
+from ambergate.stores.sealed_values import secret_context
 from ambergate.stores.tables import broker_secrets as _secrets
 from ambergate.stores.transactions import reading, writing
 
@@ -48,7 +48,7 @@ class SecretStore:
 
     Args:
         engine: the database.
-        sealer: holds the key-encryption key.
+        sealer: from `data_keys.open_sealer`.
 
     Raises:
         SettingsError: the database was made with another key-encryption key.
@@ -89,7 +89,7 @@ class SecretStore:
             "id": str(secret_id),
             "label": label,
             "policy": text,
-            "sealed": self._sealer.seal(secret, context=_context(secret_id, text)),
+            "sealed": self._sealer.seal(secret, context=secret_context(secret_id, text)),
             "size": len(secret),
             "created_at": at.isoformat(),
         }
@@ -116,7 +116,7 @@ class SecretStore:
         Raises:
             SettingsError: sealed under another key, or the row was changed behind the store's back.
         """
-        return self._sealer.open(stored.sealed, context=_context(stored.id, stored.policy.to_json()))
+        return self._sealer.open(stored.sealed, context=secret_context(stored.id, stored.policy.to_json()))
 
     def all(self) -> tuple[StoredSecret, ...]:
         """Every secret, sealed, oldest first.
@@ -142,7 +142,7 @@ class SecretStore:
             row = connection.execute(select(_secrets).where(where)).first()
             if row is None:
                 return False
-            sealed = self._sealer.seal(self.reveal(_stored(row)), context=_context(secret_id, text))
+            sealed = self._sealer.seal(self.reveal(_stored(row)), context=secret_context(secret_id, text))
             connection.execute(update(_secrets).where(where).values(policy=text, sealed=sealed))
         return True
 
@@ -166,11 +166,6 @@ class SecretStore:
         """
         with reading(self._engine) as connection:
             connection.execute(select(_secrets.c.id).limit(1)).first()
-
-
-def _context(secret_id: UUID, policy: str) -> str:
-    """What a sealed secret is bound to. Changing this makes every stored secret unreadable."""
-    return f"ambergate broker secret {secret_id} policy {hashlib.sha256(policy.encode()).hexdigest()}"
 
 
 def _stored(row: Row[Any]) -> StoredSecret:

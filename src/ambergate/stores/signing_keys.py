@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select
 
+from ambergate.stores.sealed_values import material_context
 from ambergate.stores.tables import signing_material as _material
 from ambergate.stores.transactions import reading, writing
 
@@ -22,7 +23,7 @@ class SigningMaterialStore:
 
     Args:
         engine: the database.
-        sealer: holds the key-encryption key.
+        sealer: from `data_keys.open_sealer`.
     """
 
     def __init__(self, engine: Engine, sealer: Sealer) -> None:
@@ -40,10 +41,12 @@ class SigningMaterialStore:
             rows = connection.execute(select(_material)).all()
             if not rows:
                 made = dict(make())
-                sealed = [{"name": n, "sealed": self._sealer.seal(v, context=_context(n))} for n, v in made.items()]
+                sealed = [
+                    {"name": n, "sealed": self._sealer.seal(v, context=material_context(n))} for n, v in made.items()
+                ]
                 connection.execute(insert(_material), sealed)
                 return made
-        return {row.name: self._sealer.open(row.sealed, context=_context(row.name)) for row in rows}
+        return {row.name: self._sealer.open(row.sealed, context=material_context(row.name)) for row in rows}
 
     def ensure(self, name: str, make: Callable[[], bytes]) -> bytes:
         """One of them; made by `make` when it is not there yet. Two processes that ask together get the same.
@@ -56,10 +59,10 @@ class SigningMaterialStore:
             sealed = connection.scalar(select(_material.c.sealed).where(_material.c.name == name))
             if sealed is None:
                 made = make()
-                values = {"name": name, "sealed": self._sealer.seal(made, context=_context(name))}
+                values = {"name": name, "sealed": self._sealer.seal(made, context=material_context(name))}
                 connection.execute(insert(_material).values(values))
                 return made
-        return self._sealer.open(sealed, context=_context(name))
+        return self._sealer.open(sealed, context=material_context(name))
 
     def find(self, name: str) -> bytes | None:
         """One of them; None: it is not there.
@@ -70,9 +73,4 @@ class SigningMaterialStore:
         """
         with reading(self._engine) as connection:
             sealed = connection.scalar(select(_material.c.sealed).where(_material.c.name == name))
-        return None if sealed is None else self._sealer.open(sealed, context=_context(name))
-
-
-def _context(name: str) -> str:
-    """What sealed material is bound to. Changing this makes every stored key unreadable."""
-    return f"ambergate signing material {name}"
+        return None if sealed is None else self._sealer.open(sealed, context=material_context(name))

@@ -102,6 +102,16 @@ policy_versions: Final = Table(
     Column("made_by", String(36), nullable=True),
 )
 
+# What values are sealed under, itself wrapped by the key-encryption key of this id; one is active.
+data_keys: Final = Table(
+    "data_keys",
+    METADATA,
+    Column("id", ascii_text(16), primary_key=True),
+    Column("kek", ascii_text(16), nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("active", Boolean, nullable=False),
+)
+
 signing_material: Final = Table(
     "signing_material",
     METADATA,

@@ -149,7 +149,7 @@ def directory_roots(config: Config) -> list[Trust]:
     return [
         Trust(
             anchor=anchor.anchor,
-            collateral=DirectoryCollateral(config.key_encryption_key.parent / "collateral"),
+            collateral=DirectoryCollateral(config.checkpoint.parent / "collateral"),
             simulated=anchor.simulated,
         )
         for anchor in config.anchors
@@ -178,7 +178,7 @@ def serving(
                 headers={"x-api-key": api_key},
             )
         )
-        yield Service(client, port, ca, api_key, config.key_encryption_key.parent, platform, clock)
+        yield Service(client, port, ca, api_key, config.checkpoint.parent, platform, clock)
 
 
 @contextmanager

@@ -277,9 +277,9 @@ def test_the_database_is_nothing_without_its_key(tls: TlsFiles, tmp_path_factory
     with open_state(config, at=AT) as state:
         kid = state.pki.rsa.kid
         assert kid == hashlib.sha384(state.pki.rsa.chain[0]).hexdigest()
-    config.key_encryption_key.rename(folder / "kept aside")
+    (folder / "attestation.kek").rename(folder / "kept aside")
     with pytest.raises(SettingsError, match="another key-encryption key"), open_state(config, at=AT):
         pass
-    (folder / "kept aside").rename(config.key_encryption_key)
+    (folder / "kept aside").rename(folder / "attestation.kek")
     with open_state(config, at=AT) as state:
         assert state.pki.rsa.kid == kid

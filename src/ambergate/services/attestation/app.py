@@ -30,10 +30,11 @@ from ambergate.stores.api_keys import ApiKeyStore
 from ambergate.stores.audit import AuditLog
 from ambergate.stores.audit_key import checkpoint_signer
 from ambergate.stores.collateral import CollateralStore
+from ambergate.stores.data_keys import open_sealer
 from ambergate.stores.engine import open_database
+from ambergate.stores.key_encryption import open_kek
 from ambergate.stores.platforms import PlatformStore
 from ambergate.stores.policies import PolicyStore
-from ambergate.stores.sealing import Sealer, load_or_create_key
 from ambergate.stores.signing_keys import SigningMaterialStore
 
 if TYPE_CHECKING:
@@ -118,17 +119,18 @@ def open_state(
     Raises:
         NotIntact: the audit log is not the one that was written.
         SettingsError: database or key-encryption key cannot be used, or do not belong together.
-        Unavailable: the database does not answer.
+        Unavailable: the database, or what keeps the key-encryption key, does not answer.
     """
-    sealer = Sealer(load_or_create_key(config.key_encryption_key, token_bytes=token_bytes), token_bytes=token_bytes)
+    kek = open_kek(config.key_encryption_key, create=True, token_bytes=token_bytes)
     engine = open_database(config.database)
     try:
-        material = SigningMaterialStore(engine, sealer).load_or_create(
+        store = SigningMaterialStore(engine, open_sealer(engine, kek, token_bytes=token_bytes))
+        material = store.load_or_create(
             lambda: {**make_material(config.base_url, at), _NONCE_KEY: token_bytes(KEY_BYTES)}
         )
         keys = ApiKeyStore(engine, token_bytes=token_bytes)
         pki, nonce_key = TokenPki(material), material[_NONCE_KEY]
-        signer = checkpoint_signer(SigningMaterialStore(engine, sealer), config.base_url, token_bytes=token_bytes)
+        signer = checkpoint_signer(store, config.base_url, token_bytes=token_bytes)
         audit = AuditLog(engine, signer, now=now or (lambda: at), pin=config.checkpoint)
         stores = CollateralStore(engine), PlatformStore(engine)
         with contextlib.closing(audit), open_engines() as engines:

@@ -10,7 +10,7 @@
 
     [store]
     database = "attestation.sqlite"         # or "postgresql://amber@db.example/amber?passfile=/etc/amber/pgpass"
-    key_encryption_key = "attestation.kek"  # made at first start, mode 0600
+    key_encryption_key = "attestation.kek"  # made at first start, mode 0600; or "env:NAME", or "pkcs11:..."
 
     [[anchors]]                             # whose evidence is taken; Intel's alone when no [[anchors]] is there
     intel = true
@@ -67,10 +67,13 @@ from ambergate.core.token.policy_jwt import signer_of
 from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.services.web.server import TlsFiles
 from ambergate.services.web.settings import AuditTable, Listen, checkpoint_place, database_place, load_toml, public_url
+from ambergate.stores.key_encryption import key_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from ambergate.stores.key_encryption import KeyPlace
 
 MAX_LIFETIME: Final = 24 * 3600  # seconds; a token is a statement about now
 MAX_NONCE: Final = 3600  # seconds
@@ -79,7 +82,7 @@ MAX_PEM: Final = 64 * 1024  # bytes
 
 
 class StoreTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[store]`: the file or PostgreSQL URL where state is kept, and the file of the key that encrypts its secrets."""
+    """`[store]`: the file or PostgreSQL URL where state is kept, and the key that encrypts its secrets."""
 
     database: str
     key_encryption_key: str
@@ -155,7 +158,7 @@ class Config:
     port: int
     tls: TlsFiles
     database: Path | str
-    key_encryption_key: Path
+    key_encryption_key: KeyPlace
     checkpoint: Path
     anchors: tuple[Anchor, ...]
     token_lifetime: timedelta
@@ -184,7 +187,7 @@ def load(path: Path) -> Config:
         port=file.listen.port,
         tls=TlsFiles(certificate=folder / file.listen.certificate, key=folder / file.listen.key),
         database=database_place(file.store.database, folder),
-        key_encryption_key=folder / file.store.key_encryption_key,
+        key_encryption_key=key_place(file.store.key_encryption_key, folder),
         checkpoint=checkpoint_place(file.audit, file.store.database, folder),
         anchors=_anchors(file.anchors, folder),
         token_lifetime=_seconds("tokens.lifetime_seconds", file.tokens.lifetime_seconds, MAX_LIFETIME),

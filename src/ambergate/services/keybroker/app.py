@@ -19,8 +19,9 @@ from ambergate.services.web.framing import request_names
 from ambergate.services.web.health import Readiness, health_routes
 from ambergate.stores.audit import AuditLog
 from ambergate.stores.audit_key import checkpoint_signer
+from ambergate.stores.data_keys import open_sealer
 from ambergate.stores.engine import open_database
-from ambergate.stores.sealing import Sealer, load_or_create_key
+from ambergate.stores.key_encryption import open_kek
 from ambergate.stores.secrets import SecretStore
 from ambergate.stores.signing_keys import SigningMaterialStore
 
@@ -64,11 +65,12 @@ def open_state(
     Raises:
         NotIntact: the audit log is not the one that was written.
         SettingsError: database or key-encryption key cannot be used, or do not belong together.
-        Unavailable: the database does not answer.
+        Unavailable: the database, or what keeps the key-encryption key, does not answer.
     """
-    sealer = Sealer(load_or_create_key(config.key_encryption_key, token_bytes=token_bytes), token_bytes=token_bytes)
+    kek = open_kek(config.key_encryption_key, create=True, token_bytes=token_bytes)
     engine = open_database(config.database)
     try:
+        sealer = open_sealer(engine, kek, token_bytes=token_bytes)
         store = SecretStore(engine, sealer)
         signer = checkpoint_signer(SigningMaterialStore(engine, sealer), _LOG_NAME, token_bytes=token_bytes)
         with contextlib.closing(AuditLog(engine, signer, now=now, pin=config.checkpoint)) as audit:

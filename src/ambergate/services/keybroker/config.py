@@ -8,7 +8,7 @@
 
     [store]
     database = "broker.sqlite"          # or "postgresql://amber@db.example/broker?passfile=/etc/amber/pgpass"
-    key_encryption_key = "broker.kek"   # made at first start, mode 0600
+    key_encryption_key = "broker.kek"   # made at first start, mode 0600; or "env:NAME", or "pkcs11:..."
 
     [audit]
     checkpoint = "broker.checkpoint"    # the default: beside the database and named like it; better on another disk
@@ -44,14 +44,17 @@ from ambergate.services.keybroker.fetch import KeySetFile, KeySetUrl
 from ambergate.services.keybroker.trust import IssuerKeys, TrustedIssuer, TrustedIssuers
 from ambergate.services.web.server import TlsFiles
 from ambergate.services.web.settings import AuditTable, Listen, checkpoint_place, database_place, load_toml
+from ambergate.stores.key_encryption import key_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from ambergate.stores.key_encryption import KeyPlace
+
 
 class StoreTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[store]`: the file or PostgreSQL URL where keys are kept, and the file of the key that encrypts them."""
+    """`[store]`: the file or PostgreSQL URL where keys are kept, and the key that encrypts them."""
 
     database: str
     key_encryption_key: str
@@ -92,7 +95,7 @@ class Config:
     port: int
     tls: TlsFiles
     database: Path | str
-    key_encryption_key: Path
+    key_encryption_key: KeyPlace
     checkpoint: Path
     trust: TrustedIssuers
     verifier: AttestationClient | None = None  # None: no background check
@@ -113,7 +116,7 @@ def load(path: Path) -> Config:
         port=file.listen.port,
         tls=TlsFiles(certificate=folder / file.listen.certificate, key=folder / file.listen.key),
         database=database_place(file.store.database, folder),
-        key_encryption_key=folder / file.store.key_encryption_key,
+        key_encryption_key=key_place(file.store.key_encryption_key, folder),
         checkpoint=checkpoint_place(file.audit, file.store.database, folder),
         trust=_trust(file.issuers, folder),
         verifier=None if file.verifier is None else _verifier(file.verifier, folder),

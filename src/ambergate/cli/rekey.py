@@ -1,0 +1,51 @@
+"""`amber rekey`: puts a service's database under another key-encryption key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ambergate.cli._common import echo_json, json_option, reports_errors
+from ambergate.cli._service_files import load_either
+from ambergate.core.errors import SettingsError
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--config", type=_FILE, required=True, help="The TOML file of the attestation service or key broker.")
+@click.option(
+    "--to",
+    metavar="KEY",
+    help="The new key: a file (made when it is not there), env:NAME or pkcs11:...; not given: the same key, and only a "
+    "fresh data key under it.",
+)
+@json_option
+@reports_errors
+def command(config: Path, *, to: str | None, as_json: bool) -> None:
+    """Seal all that is secret in a database anew, in one transaction. Then name the new key in the configuration."""
+    from ambergate.stores.engine import open_database
+    from ambergate.stores.key_encryption import key_place, open_kek
+    from ambergate.stores.rekey import rekey
+
+    settings = load_either(config)
+    if isinstance(settings.database, Path) and not settings.database.exists():
+        raise SettingsError("the service has no database yet", seen=settings.database, hint="start it once")
+    old = open_kek(settings.key_encryption_key)
+    place = settings.key_encryption_key if to is None else key_place(to, Path.cwd())
+    new = old if to is None else open_kek(place, create=True)
+    engine = open_database(settings.database)
+    try:
+        done = rekey(engine, old, new)
+    finally:
+        engine.dispose()
+    if as_json:
+        told = {"key_encryption_key": str(place), "kek": done.kek, "data_key": done.data_key, "fresh": done.fresh}
+        echo_json({**told, "resealed": done.resealed})
+        return
+    counts = ", ".join(f"{count} of {table}" for table, count in done.resealed.items())
+    click.echo(f"under key {done.kek} ({place}), {'fresh ' if done.fresh else ''}data key {done.data_key}")
+    click.echo(f"sealed anew: {counts}")
+    if to is not None:
+        click.echo(f"now set key_encryption_key to {place} and start the service again; backups need the key before")
