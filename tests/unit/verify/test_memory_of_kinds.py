@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from tests.unit.simulator.stream import stream
 
+from ambergate.core.errors import NotGenuine
 from ambergate.core.quote import parse_quote
+from ambergate.core.quote.codec import encode_quote
 from ambergate.core.verify import TrustAnchor, Verifier, memo, verify_quote
 from ambergate.simulator.faults import SPECIMEN
 from ambergate.simulator.platform import SimulatedPlatform
@@ -31,16 +34,28 @@ def test_however_few_kinds_are_kept_each_platform_is_told_apart(most: int, monke
             assert (told.platform, told.tcb, told.dates) == (fresh.platform, fresh.tcb, fresh.dates)
 
 
-def test_kinds_are_kept_once_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kinds_are_judged_once_and_kept_in_bounded_number(monkeypatch: pytest.MonkeyPatch) -> None:
     verifier = Verifier(anchor=ANCHOR)
     first, second = (verifier.verify(each.quote(SPECIMEN, bytes(64)), COLLATERAL, at=AT) for each in FAMILY[:2])
     assert first.tcb is second.tcb
     assert first.platform != second.platform
     (known,) = verifier._known._values.values()
+    (judged,) = known.kinds.values()
     monkeypatch.setattr(memo, "MAX_KINDS", 5)
-    for number in range(50):
-        assert known.shared(number) == number
-        assert len(known.kinds) <= 6
+    known.kinds.clear()
+    known.kinds.update(dict.fromkeys(range(6), judged))
+    verifier.verify(FAMILY[2].quote(SPECIMEN, bytes(64)), COLLATERAL, at=AT)
+    assert len(known.kinds) == 1
+
+
+@pytest.mark.parametrize("forged", ["qe_report", "qe_report_signature", "signature", "attestation_key"])
+def test_of_a_kind_that_was_judged_before_all_signatures_are_looked_at(forged: str) -> None:
+    verifier = Verifier(anchor=ANCHOR)
+    verifier.verify(FAMILY[0].quote(SPECIMEN, bytes(64)), COLLATERAL, at=AT)
+    quote, other = (parse_quote(each.quote(SPECIMEN, bytes(64))) for each in FAMILY[1:3])
+    raw = encode_quote(replace(quote, **{forged: getattr(other, forged)}))
+    with pytest.raises(NotGenuine):
+        verifier.verify(raw, COLLATERAL, at=AT)
 
 
 def test_what_a_remembered_verdict_is_asked_for_is_made_once() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import binascii
 import re
 from datetime import datetime
+from sys import intern
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
@@ -16,6 +17,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ambergate.core.collateral import der
+from ambergate.core.collateral.plain_certificate import cut_plain
 from ambergate.core.errors import MalformedCollateral
 
 MAX_CHAIN: Final = 8  # certificates; Intel's chains hold two or three
@@ -123,6 +125,40 @@ def read_certificate(data: bytes) -> Certificate:
         raise MalformedCollateral(
             "a certificate is too long", seen=f"{len(data)} bytes", wanted=f"at most {MAX_CERTIFICATE}"
         )
+    return read_plain(data) or read_any(data)
+
+
+def read_plain(data: bytes) -> Certificate | None:
+    """A certificate as Intel writes it; None: it is written otherwise, see `read_any`, which reads these alike."""
+    cut = cut_plain(data)
+    if cut is None:
+        return None
+    try:
+        return Certificate(
+            data,
+            cut.to_be_signed,
+            cut.signature,
+            cut.subject,
+            cut.issuer,
+            cut.common_name,
+            cut.serial,
+            _instant(cut.not_before),
+            _instant(cut.not_after),
+            cut.is_ca,
+            ec.EllipticCurvePublicKey.from_encoded_point(_CURVE, b"\x04" + cut.point),
+            cut.point,
+            cut.sgx_extension,
+        )
+    except ValueError:  # no date, or no point: `read_any` says so
+        return None
+
+
+def read_any(data: bytes) -> Certificate:
+    """A certificate of at most `MAX_CERTIFICATE` bytes, however it is written.
+
+    Raises:
+        MalformedCollateral: as `read_certificate` does.
+    """
     try:
         x509.load_der_x509_certificate(data)
         return _reduce(data)
@@ -198,7 +234,7 @@ def _reduce(data: bytes) -> Certificate:
         signature=data[der.content_of(data, signature) + 1 :],  # behind the count of a BIT STRING's unused bits
         subject=data[subject:key],
         issuer=data[issuer:validity],
-        common_name=_common_name(data[subject:key]),
+        common_name=intern(_common_name(data[subject:key])),
         serial=number,
         not_before=not_before,
         not_after=not_after,
@@ -250,11 +286,17 @@ def times_of(data: bytes, at: int) -> tuple[datetime, datetime]:
 
 def _time(data: bytes, at: int, end: int) -> datetime:
     tag, digits = data[at], data[at + 2 : end - 1]
-    if tag == der.UTC_TIME and len(digits) == 12:
-        digits = (b"20" if digits < b"50" else b"19") + digits
-    if len(digits) != 14 or not digits.isdigit() or data[end - 1] != ord("Z"):
+    size = 12 if tag == der.UTC_TIME else 14
+    if len(digits) != size or not digits.isdigit() or data[end - 1] != ord("Z"):
         raise MalformedCollateral("a time is not acceptable", seen=data[at:end].hex(), wanted="YYMMDDhhmmssZ")
+    return _instant(digits)
+
+
+def _instant(digits: bytes) -> datetime:
+    """YYMMDDhhmmss, in which 50 is 1950 and 49 is 2049, or the same with a year of four digits; of UTC."""
     text = digits.decode("ascii")
+    if len(text) == 12:
+        text = ("20" if text < "50" else "19") + text
     return datetime.fromisoformat(f"{text[:8]}T{text[8:]}Z")
 
 

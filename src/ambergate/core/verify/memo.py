@@ -18,7 +18,7 @@ verified from nothing by `verify_quote`, which also words every refusal: this mo
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ambergate.core.collateral.certificates import END_OF_CERTIFICATE
 from ambergate.core.errors import NotGenuine
@@ -26,8 +26,10 @@ from ambergate.core.measurements import Ppid
 from ambergate.core.quote.codec import parse_quote
 from ambergate.core.quote.layout import MAX_QUOTE, MAX_TRAILING, PCK_CERT_CHAIN
 from ambergate.core.quote.parts import cut_quote
+from ambergate.core.quote.report import REPORT_DATA
 from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.core.verify.chain import check_pck_revocation, prove_issuers, prove_lists, prove_pck, read_pck
+from ambergate.core.verify.qe import prove_qe_report
 from ambergate.core.verify.recent import Recent
 from ambergate.core.verify.signatures import is_signed_raw
 from ambergate.core.verify.statements import prove_statements
@@ -37,6 +39,7 @@ from ambergate.core.verify.verifier import (
     Claim,
     judge,
     pck_dates,
+    prove_signature,
     read_attestation_key,
     read_claim,
     read_platform,
@@ -62,7 +65,7 @@ MAX_KINDS: Final = 4096  # kinds of platforms under one bundle
 MAX_KNOWN: Final = 256  # bundles under one CA; each takes about 100 KiB
 
 _NOBODY: Final = bytes(Ppid.WIDTH)
-H = TypeVar("H", bound="Hashable")
+_TDX: Final = 0x81  # the first octet of the TEE type
 
 # First eight bytes of the header (version, attestation key type, TEE type) -> where the report begins and ends.
 _SHAPES: Final = {
@@ -90,13 +93,28 @@ class _Known(NamedTuple):
     intermediate: Certificate
     endorsements: Endorsements
     window: Window
-    kinds: dict[Hashable, object]  # what many platforms have in common, each once
+    kinds: dict[Hashable, tuple[TcbVerdict, RawPlatform]]  # what was judged of platforms of one kind, each once
 
-    def shared(self, value: H) -> H:
-        """The value, or an equal one that is kept already: a family has few kinds of platforms."""
+    def judge(self, trail: Trail, claim: Claim, platform: RawPlatform) -> tuple[TcbVerdict, RawPlatform]:
+        """What `judge` says of a platform, and the platform without what identifies the machine.
+
+        Signatures are always checked. All else that is judged depends on the platform's kind, the QE report and, for a
+        TD, on parts of its report: for the same of these it was judged before. A family has few kinds of platforms.
+
+        Raises:
+            NotGenuine: a step failed.
+        """
+        parts = claim.parts
+        kind = platform._replace(ppid=_NOBODY, platform_instance_id=None)
+        key = (kind, parts.kind, parts.qe_report[: REPORT_DATA.start], _judged_of(parts.header, parts.body))
+        judged = self.kinds.get(key)
+        if judged is not None:
+            prove_qe_report(trail, parts, claim.pck)
+            prove_signature(trail, claim)
+            return judged
         if len(self.kinds) > MAX_KINDS:
             self.kinds.clear()
-        return cast("H", self.kinds.setdefault(value, value))
+        return self.kinds.setdefault(key, (judge(trail, claim, platform, self.endorsements), kind))
 
 
 class _Fact(NamedTuple):
@@ -178,20 +196,11 @@ class Verifier:
             not_after = min(known.window.not_after, pck.window.not_after)
             if not not_before <= at <= not_after:
                 return None
-            tcb = judge(trail, claim, platform, known.endorsements)
+            tcb, kind = known.judge(trail, claim, platform)
         except NotGenuine:
             return None
-        return _Fact(
-            claim.attestation_key,
-            collateral,
-            not_before,
-            not_after,
-            known.shared(tcb),
-            known.shared(platform._replace(ppid=_NOBODY, platform_instance_id=None)),
-            (platform.ppid, platform.platform_instance_id),
-            pck._replace(what=known.shared(pck.what)),
-            known,
-        )
+        machine = platform.ppid, platform.platform_instance_id
+        return _Fact(claim.attestation_key, collateral, not_before, not_after, tcb, kind, machine, pck, known)
 
     def _claim(self, trail: Trail, parts: QuoteParts, collateral: Collateral) -> tuple[Claim, _Known]:
         """The quote's certificates, and what is known under the two that certify platforms.
@@ -268,14 +277,16 @@ def _cut(raw: bytes) -> _Parts | None:
     stops = data + int.from_bytes(raw[ends:data], "little")
     if not data + 128 <= stops <= len(raw) <= stops + MAX_TRAILING:
         return None
-    # What the verdict depends on besides the signature: header (but for user data), descriptor, and, for a TD, SVNs,
-    # module signer and module attributes (report bytes 0-15, 64-119, 584-599).
+    # What the verdict depends on besides the signature: header (but for user data), descriptor, parts of a TD's report.
     digest = hashlib.sha256(raw[data + 64 : stops])
     if begins == 48:
         digest.update(raw[:28])
     else:
         digest.update(raw[:28] + raw[48:54])
-    if raw[4] == 0x81:
-        report = raw[begins:ends]
-        digest.update(report[:16] + report[64:120] + report[584:600])
+    digest.update(_judged_of(raw, raw[begins:ends]))
     return _Parts(raw[:ends], raw[data : data + 64], digest.digest())
+
+
+def _judged_of(header: bytes, report: bytes) -> bytes:
+    """What the verdict depends on of a report: of a TD's, SVNs, module signer and module attributes."""
+    return report[:16] + report[64:120] + report[584:600] if header[4] == _TDX else b""

@@ -201,9 +201,7 @@ def judge(trail: Trail, claim: Claim, platform: RawPlatform, endorsements: Endor
     prove_qe_report(trail, parts, claim.pck)
     qe_report = cut_enclave_report(parts.qe_report)
     match_qe_identity(trail, tee, qe_report, endorsements.qe_identity)
-    if not is_signed_raw(claim.attestation_key, parts.signature, parts.signed):
-        raise trail.failed("8.1.quote_signature", "the quote is not signed by its attestation key")
-    trail.passed("8.1.quote_signature", "header and report are as the quoting enclave signed them")
+    prove_signature(trail, claim)
     tcb = PlatformTcb(
         components=platform.components,
         pce_svn=platform.pce_svn,
@@ -212,6 +210,18 @@ def judge(trail: Trail, claim: Claim, platform: RawPlatform, endorsements: Endor
         tee_tcb_svn2=parts.body[TEE_TCB_SVN_2] if parts.kind is TD_15 else None,
     )
     return evaluate_tcb(trail, tcb, info, endorsements.qe_identity)
+
+
+def prove_signature(trail: Trail, claim: Claim) -> None:
+    """Step 8.1: the attestation key signed header and report.
+
+    Raises:
+        NotGenuine: it did not.
+    """
+    parts = claim.parts
+    if not is_signed_raw(claim.attestation_key, parts.signature, parts.signed):
+        raise trail.failed("8.1.quote_signature", "the quote is not signed by its attestation key")
+    trail.passed("8.1.quote_signature", "header and report are as the quoting enclave signed them")
 
 
 def _match_platform(trail: Trail, tee: str, platform: RawPlatform, info: TcbInfo) -> None:
