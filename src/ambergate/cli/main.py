@@ -18,6 +18,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "collateral": ("collateral:group", "Fetch, show, carry and compare collateral."),
     "demo": ("demo:command", "Run the whole system on this machine and show the six steps."),
     "keybroker": ("keybroker:group", "The key broker."),
+    "manifest": ("manifest:group", "Check and compare Gramine manifests."),
     "mount": ("mount:command", "Keep the /dev/amber files mounted in a directory."),
     "policy": ("policy:group", "Write, check, test, explain and manage policies."),
     "quote": ("quote:group", "Show and verify quotes."),
@@ -25,6 +26,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "restore": ("backup:restore_command", "Put a backup of a service's database back."),
     "run": ("run:command", "Run a program with /dev/amber mounted for it alone."),
     "secret": ("secret:group", "Get a secret from the key broker."),
+    "sigstruct": ("sigstruct:group", "Show the measurement that an enclave was signed with."),
     "simulator": ("simulator:group", "The software platform."),
     "token": ("token:group", "Get and check attestation tokens."),
 }

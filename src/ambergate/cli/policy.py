@@ -41,8 +41,8 @@ def group() -> None:
 @reports_errors
 def new(sigstruct: Path | None, quote: Path | None, *, language: str, by_signer: bool, as_json: bool) -> None:
     """Write a policy for one enclave or TD to standard output."""
-    from ambergate.cli import _policy_new as write
     from ambergate.core.quote.layout import MAX_QUOTE
+    from ambergate.policies import first as write
 
     if (sigstruct is None) == (quote is None):
         message = "give one of --from-sigstruct and --from-quote"

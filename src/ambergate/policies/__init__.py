@@ -1,1 +1,1 @@
-"""What policies are written in beyond the standard library: YAML, for who has pyyaml installed."""
+"""Writing policies: the first text of one from what is known of an enclave, and YAML for who has pyyaml installed."""

@@ -15,8 +15,8 @@ from tests.unit.appraise.told import AT, MR_ENCLAVE, SGX, TDX
 from tests.unit.quote.test_sigstruct import make
 from tests.unit.token.judged import ENCLAVE, WHEN, Laboratory
 
-from ambergate.cli._policy_new import Known, as_rego, as_toml
 from ambergate.cli.main import main
+from ambergate.policies.first import Known, as_rego, as_toml
 
 if TYPE_CHECKING:
     from pathlib import Path

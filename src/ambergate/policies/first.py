@@ -13,6 +13,8 @@ from ambergate.core.quote.sigstruct import SIGSTRUCT_SIZE, parse_sigstruct
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ambergate.core.quote.sigstruct import Sigstruct
+
 STATUSES: Final = tuple(sorted(status.value for status in ACCEPTED))
 
 
@@ -28,7 +30,11 @@ class Known:
 
 def of_sigstruct(raw: bytes) -> Known:
     """What a signer signed. Raises `MalformedEvidence`."""
-    said = parse_sigstruct(raw)
+    return known_of(parse_sigstruct(raw))
+
+
+def known_of(said: Sigstruct) -> Known:
+    """What a SIGSTRUCT says."""
     return Known(
         origin=f"a SIGSTRUCT of {said.date}, whose signature holds",
         tee="sgx",

@@ -1,0 +1,104 @@
+"""`amber manifest`: from a manifest as users write it to one that stock Gramine builds."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ambergate.cli._common import EXIT_ERROR, echo_json, json_option, reports_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ambergate.graminize.problems import Problem
+    from ambergate.graminize.template import Surroundings
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_MARKS = {"error": ("✗", "red"), "warning": ("!", "yellow"), "converted": ("→", "blue")}
+
+
+def _defines(_context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+    for text in texts:
+        if not text.partition("=")[0].isidentifier() or "=" not in text:
+            message = f"{text!r} is not NAME=VALUE"
+            raise click.BadParameter(message)
+    return dict(text.split("=", 1) for text in texts)
+
+
+define_option: Callable[[Any], Any] = click.option(
+    "-D",
+    "--define",
+    "defines",
+    multiple=True,
+    callback=_defines,
+    metavar="NAME=VALUE",
+    help="A value for the template.",
+)
+libdir_option: Callable[[Any], Any] = click.option(
+    "--gramine-libdir", metavar="DIR", help="Where Gramine's own files are, as templates see it."
+)
+delivery_option: Callable[[Any], Any] = click.option(
+    "--delivery",
+    type=click.Choice(["shim", "prefetch", "native"]),
+    help="How the application gets its files; shim when not given.",
+)
+
+
+@click.group()
+def group() -> None:
+    """Check Gramine manifests."""
+
+
+@group.command()
+@click.argument("file", type=_FILE)
+@define_option
+@libdir_option
+@delivery_option
+@json_option
+@reports_errors
+def check(
+    file: Path, *, defines: dict[str, str], gramine_libdir: str | None, delivery: str | None, as_json: bool
+) -> None:
+    """Say everything that is wrong with the manifest or template in FILE; exit with 1 if there is an error.
+
+    What `amber manifest convert` mends by itself is marked by an arrow, and is no error.
+    """
+    from ambergate.graminize.checks import check as look
+    from ambergate.graminize.source import read_manifest
+
+    manifest = read_manifest(file, surroundings(defines, gramine_libdir))
+    problems = look(manifest, delivery=delivery)
+    counts = {name: sum(each.severity == name for each in problems) for name in _MARKS}
+    if as_json:
+        told = {"file": str(file), "template": manifest.template, "environment_read": list(manifest.read)}
+        echo_json({**told, "counts": counts, "problems": [each.as_dict() for each in problems]})
+    else:
+        for each in problems:
+            click.echo("\n".join(_words(file, each)))
+        for name in manifest.read:
+            click.echo(f"! {file}: the template depends on the variable {name}, and with it the measurement")
+        click.echo(f"{counts['error']} errors, {counts['warning']} warnings, {counts['converted']} for convert to mend")
+    if counts["error"]:
+        sys.exit(EXIT_ERROR)
+
+
+def surroundings(defines: dict[str, str], libdir: str | None) -> Surroundings:
+    """What a template is rendered with here."""
+    from ambergate.graminize.template import PKGLIBDIR, Surroundings
+
+    return Surroundings(defines=defines, environ=os.environ, pkglibdir=libdir or PKGLIBDIR)
+
+
+def _words(file: Path, problem: Problem) -> list[str]:
+    mark, colour = _MARKS[problem.severity.value]
+    place = f"{file}:{problem.line}" if problem.line else str(file)
+    return [
+        f"{click.style(mark, fg=colour)} {place}: {problem.key or 'the manifest'} {problem.message} [{problem.rule}]",
+        f"    seen:   {problem.seen}",
+        f"    wanted: {problem.wanted}",
+        f"    why:    {problem.why}",
+    ]
