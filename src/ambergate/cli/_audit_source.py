@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ambergate.cli._service_files import load_either
+from ambergate.cli._services import either_config
 from ambergate.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def opened(config: Path | None, database: Path | None, key_text: str | None = No
         with contextlib.closing(_Disposed(engine)):
             yield Source(engine, given, None)
         return
-    settings = load_either(config)
+    settings = either_config(config)
     if isinstance(settings.database, Path) and not settings.database.exists():
         raise SettingsError("the service has no database yet", seen=settings.database, hint="start it once")
     engine = open_database(settings.database)

@@ -15,6 +15,7 @@ from ambergate.cli._collateral_fetch import FILE, QUOTE, anchor_option, progress
 from ambergate.cli._collateral_proof import prove, read_anchors
 from ambergate.cli._collateral_tell import forecast_members, tell_forecasts
 from ambergate.cli._common import EXIT_REFUSED, echo_json, exit_code, instant, json_option, reports_errors
+from ambergate.cli._services import attestation_config
 from ambergate.core.collateral.archive import Key
 from ambergate.core.collateral.needs import needs_of
 from ambergate.core.errors import AmberError, MalformedCollateral, NotGenuine, SettingsError
@@ -232,9 +233,7 @@ def _open_sets(
             roots[hashlib.sha256(anchor.key).digest()] = (anchor, sources)
         config = None
         if config_file is not None:
-            from ambergate.services.attestation.config import load
-
-            config = load(config_file)
+            config = attestation_config(config_file)
             for configured in config.anchors:
                 trust = context if tls_ca or configured.cacerts is None else tls_context(configured.cacerts)
                 addresses = [each for each in configured.collateral if isinstance(each, str)] or [INTEL_PCS]

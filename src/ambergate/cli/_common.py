@@ -85,6 +85,7 @@ def describe(error: AmberError) -> str:
         f"  {m.get('rule', '')}: seen {m.get('seen', '')}, wanted {m.get('wanted', '')}"
         for m in getattr(error, "mismatches", ())
     )
+    lines.extend(describe(problem) for problem in getattr(error, "problems", ()))
     if error.hint:
         lines.append(f"  next:   {error.hint}")
     return "\n".join(lines)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import UUID
 
 from ambergate.cli._common import now
+from ambergate.cli._services import attestation_config
 from ambergate.core.errors import (
     AmberError,
     Conflict,
@@ -72,9 +73,8 @@ def place(config: Path | None, url: str | None, apikey_file: Path | None, cacert
         raise SettingsError("say where the policies are", wanted="one of --config and --url")
     if config is not None:
         from ambergate.services.attestation.app import open_management
-        from ambergate.services.attestation.config import load
 
-        with open_management(load(config)) as (management, _):
+        with open_management(attestation_config(config)) as (management, _):
             yield Local(management)
         return
     assert url is not None
@@ -205,7 +205,7 @@ def _client(url: str, apikey_file: Path, cacerts: Path | None) -> Iterator[httpx
 
     from ambergate.client.loading import read_file
     from ambergate.pcs.transport import tls_context
-    from ambergate.services.web.settings import public_url
+    from ambergate.services.web.settings.tables import public_url
 
     key = read_file(apikey_file, "--apikey-file").decode("ascii", "replace").strip()
     with httpx.Client(

@@ -9,6 +9,7 @@ import click
 
 from ambergate.cli import _policy_files as files
 from ambergate.cli._common import echo_json, json_option, reports_errors
+from ambergate.cli._services import attestation_config
 from ambergate.cli.apikey import config_option, identity_of
 from ambergate.core.token.policy_jwt import MAX_JWT
 
@@ -176,10 +177,9 @@ COMMANDS = (list_policies, show, create, update, delete, attach, detach)
 def _changed(policy: str, config: Path, key: str, *, attached: bool, must_match: bool | None) -> ApiKey:
     from ambergate.cli._policy_places import Local
     from ambergate.services.attestation.app import open_management
-    from ambergate.services.attestation.config import load
 
     identity = identity_of(key, "--key")
-    with open_management(load(config)) as (management, keys):
+    with open_management(attestation_config(config)) as (management, keys):
         policy_id = identity_of(Local(management).one(policy)["policy_id"], "the policy's id")
         if attached:
             return keys.attach(identity, policy_id, must_match=must_match)

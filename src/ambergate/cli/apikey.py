@@ -10,12 +10,14 @@ from uuid import UUID
 import click
 
 from ambergate.cli._common import echo_json, instant, json_option, now, reports_errors
+from ambergate.cli._services import attestation_config
 from ambergate.core.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ambergate.stores.api_keys import ApiKey
+    from ambergate.stores.engine import Server
     from ambergate.stores.key_terms import Terms
 
 DEFAULT_BURST = 10  # requests at once, where --rate is given without --burst
@@ -171,10 +173,8 @@ def _tell_new(key: ApiKey, text: str, *, as_json: bool) -> None:
     click.echo(f"key {key.id} for {key.label!r}{until}; it will not be shown again", err=True)
 
 
-def _database(config: Path) -> Path | str:
-    from ambergate.services.attestation.config import load
-
-    return load(config).database
+def _database(config: Path) -> Path | str | Server:
+    return attestation_config(config).database
 
 
 def _state(key: ApiKey, at: datetime) -> str:

@@ -11,17 +11,24 @@ from typing import TYPE_CHECKING
 import click
 
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
+from ambergate.cli._services import (
+    attestation_config,
+    attestation_service,
+    check_config_command,
+    print_config_option,
+    print_settings,
+    serve_config_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from ambergate.pcs.fetcher import CollateralSource
-    from ambergate.services.attestation.config import Anchor, Config
+    from ambergate.services.attestation.anchors import Anchor
+    from ambergate.services.attestation.config import Config
     from ambergate.services.attestation.usecase import Trust
     from ambergate.stores.collateral import CollateralStore
-
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.group()
@@ -29,18 +36,24 @@ def group() -> None:
     """The attestation service."""
 
 
+group.add_command(check_config_command(attestation_service))
+
+
 @group.command()
-@click.option("--config", type=_FILE, required=True, help="The service's TOML file.")
+@serve_config_option
+@print_config_option
 @json_option
 @reports_errors
-def serve(config: Path, *, as_json: bool) -> None:
+def serve(config: Path | None, *, print_config: bool, as_json: bool) -> None:
     """Serve until SIGTERM or Ctrl-C."""
+    if print_config:
+        print_settings(attestation_service(), config, as_json=as_json)
+        return
     from ambergate.services.attestation.app import create_app, open_state
-    from ambergate.services.attestation.config import load
     from ambergate.services.web.server import bound_socket
     from ambergate.services.web.server import serve as serve_forever
 
-    settings = load(config)
+    settings = attestation_config(config)
     _log_to_stderr()
     with open_state(settings, at=now(), now=now) as state, open_roots(settings, state.collateral) as roots:
         listener = bound_socket(settings.host, settings.port)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ambergate.cli._common import echo_json, json_option, reports_errors
-from ambergate.cli._service_files import load_either
+from ambergate.cli._services import either_config
 from ambergate.core.errors import NotIntact, SettingsError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _site(config: Path) -> Site:
     Raises:
         SettingsError: it does not load, or names a PostgreSQL database.
     """
-    settings = load_either(config)
+    settings = either_config(config)
     if not isinstance(settings.database, Path):
         raise SettingsError("a PostgreSQL database is backed up by its own tools", hint=_POSTGRES)
     return Site(settings.database, settings.key_encryption_key, settings.checkpoint)

@@ -11,6 +11,14 @@ from uuid import UUID, uuid4
 import click
 
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
+from ambergate.cli._services import (
+    check_config_command,
+    keybroker_config,
+    keybroker_service,
+    print_config_option,
+    print_settings,
+    serve_config_option,
+)
 from ambergate.core.errors import Malformed, MalformedPolicy, SettingsError
 from ambergate.core.release.envelope import MAX_SECRET_SIZE
 from ambergate.core.release.resource_policy import MAX_POLICY_SIZE, ResourcePolicy
@@ -40,18 +48,24 @@ def group() -> None:
     """The key broker: secrets for enclaves that their owners approve."""
 
 
+group.add_command(check_config_command(keybroker_service))
+
+
 @group.command()
-@config_option
+@serve_config_option
+@print_config_option
 @json_option
 @reports_errors
-def serve(config: Path, *, as_json: bool) -> None:
+def serve(config: Path | None, *, print_config: bool, as_json: bool) -> None:
     """Serve until SIGTERM or Ctrl-C."""
+    if print_config:
+        print_settings(keybroker_service(), config, as_json=as_json)
+        return
     from ambergate.services.keybroker.app import create_app, open_state
-    from ambergate.services.keybroker.config import load
     from ambergate.services.web.server import bound_socket
     from ambergate.services.web.server import serve as serve_forever
 
-    settings = load(config)
+    settings = keybroker_config(config)
     _log_to_stderr()
     with open_state(settings, now=now) as state:
         listener = bound_socket(settings.host, settings.port)
@@ -179,9 +193,8 @@ def _add(config: Path, secret: bytes, policy_file: Path, *, key_id: str | None, 
 def _opened(config: Path) -> AbstractContextManager[State]:
     """What the broker of this configuration keeps, whether it runs or not."""
     from ambergate.services.keybroker.app import open_state
-    from ambergate.services.keybroker.config import load
 
-    return open_state(load(config), now=now)
+    return open_state(keybroker_config(config), now=now)
 
 
 def _keys(state: State) -> Keys:

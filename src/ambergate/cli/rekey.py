@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ambergate.cli._common import echo_json, json_option, reports_errors
-from ambergate.cli._service_files import load_either
+from ambergate.cli._services import either_config
 from ambergate.core.errors import SettingsError
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -29,7 +29,7 @@ def command(config: Path, *, to: str | None, as_json: bool) -> None:
     from ambergate.stores.key_encryption import key_place, open_kek
     from ambergate.stores.rekey import rekey
 
-    settings = load_either(config)
+    settings = either_config(config)
     if isinstance(settings.database, Path) and not settings.database.exists():
         raise SettingsError("the service has no database yet", seen=settings.database, hint="start it once")
     old = open_kek(settings.key_encryption_key)

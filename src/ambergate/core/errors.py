@@ -17,6 +17,7 @@
     ├── TooManyRequests         the caller asks more often than it may
     ├── NotIntact               a log that is not the one that was written
     ├── SettingsError           our user told us something unusable
+    │   └── UnusableSettings        ... in several places; names all
     ├── Unavailable             something we need did not answer, or refused to
     │   └── TimedOut            ... within the deadline
     └── TooLarge                more bytes than the stated limit
@@ -239,6 +240,22 @@ class SettingsError(AmberError):
     """A setting is missing or unusable."""
 
     CODE = "settings"
+
+
+class UnusableSettings(SettingsError):
+    """Several settings are missing or unusable.
+
+    Args:
+        problems: each of them, two at least.
+    """
+
+    def __init__(self, problems: Sequence[SettingsError]) -> None:
+        super().__init__("the configuration cannot be used", seen=f"{len(problems)} problems")
+        self.problems = tuple(problems)
+
+    def as_dict(self) -> dict[str, object]:
+        """The error as JSON-ready members, with every problem."""
+        return {**super().as_dict(), "problems": [problem.as_dict() for problem in self.problems]}
 
 
 class Unavailable(AmberError):

@@ -3,14 +3,15 @@
 SQLite: readable by its owner alone. Write-ahead logging lets readers go on beside one writer; `synchronous=FULL` makes
 every commit survive a power cut.
 
-PostgreSQL: `postgresql://user@host/database?passfile=FILE`. Passwords stay in files (libpq's `passfile`), and
-connections to other machines are encrypted and checked against the server's name (`sslmode=verify-full`) unless the URL
-says `insecure_sslmode=...`. Commits are durable as far as the server's `fsync` is on.
+PostgreSQL: `postgresql://user@host/database?passfile=FILE`. Passwords stay out of URLs (libpq's `passfile`, or
+`Server`), and connections to other machines are encrypted and checked against the server's name (`sslmode=verify-full`)
+unless the URL says `insecure_sslmode=...`. Commits are durable as far as the server's `fsync` is on.
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Engine, create_engine, event, make_url
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL
 
-__all__ = ["MAX_URL", "open_database", "open_engine", "reading", "writing"]
+__all__ = ["MAX_URL", "Server", "check_url", "open_database", "open_engine", "reading", "writing"]
 
 BUSY_MS: Final = 5000  # milliseconds that a writer waits for another, and anybody for a server that does not answer
 POOL: Final = 10  # connections that a process keeps; as many again while there is need
@@ -38,7 +39,29 @@ _PARAMETERS: Final = frozenset(
 _STRICT: Final = "verify-full"
 
 
-def open_database(place: Path | str) -> Engine:
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A PostgreSQL database at a URL, and the role's password, which does not show itself."""
+
+    url: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"Server({self.url!r}, password=...)"
+
+    __str__ = __repr__
+
+
+def check_url(text: str) -> None:
+    """Returns if a PostgreSQL URL can be used; connects to nothing.
+
+    Raises:
+        SettingsError: it cannot be.
+    """
+    _postgres(text)
+
+
+def open_database(place: Path | str | Server) -> Engine:
     """The database in this file or at this URL, its tables made or brought up to this release.
 
     Call `dispose()` on it at the end.
@@ -56,12 +79,14 @@ def open_database(place: Path | str) -> Engine:
     return engine
 
 
-def open_engine(place: Path | str) -> Engine:
+def open_engine(place: Path | str | Server) -> Engine:
     """As `open_database`, but whatever tables there are. A file is made, mode 0600, when it is not there.
 
     Raises:
         SettingsError: the file or URL cannot be used.
     """
+    if isinstance(place, Server):
+        return _open_postgres(place.url, place.password)
     return _open_postgres(place) if isinstance(place, str) else _open_sqlite(place)
 
 
@@ -84,8 +109,10 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401  
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _open_postgres(text: str) -> Engine:
+def _open_postgres(text: str, password: str | None = None) -> Engine:
     url = _postgres(text)
+    if password is not None:
+        url = url.set(password=password)
     seconds = max(BUSY_MS // 1000, 1)
     try:
         engine = create_engine(
@@ -125,7 +152,8 @@ def _postgres(text: str) -> URL:
         raise SettingsError(
             "the database's URL holds a password",
             wanted="a file that holds it",
-            hint="write it as host:port:database:user:password to a file of mode 0600, and ?passfile=FILE here",
+            hint="write it as host:port:database:user:password to a file of mode 0600, and ?passfile=FILE here; "
+            "or name a file with the password alone: [store] password",
         )
     if not url.database:
         raise SettingsError("the database's URL names no database", wanted=wanted)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from ambergate.core.errors import SettingsError
 from ambergate.stores.pkcs11_uri import Pkcs11Uri
-from ambergate.stores.sealing import Sealer, key_id, load_or_create_key, parse_key
+from ambergate.stores.sealing import Sealer, check_key_file, key_id, load_or_create_key, parse_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -116,6 +116,18 @@ def key_place(text: str, folder: Path) -> KeyPlace:
     if not text or "\0" in text:
         raise SettingsError("key_encryption_key names no file", seen=repr(text[:160]))
     return folder / text
+
+
+def check_key(place: KeyPlace, *, environ: Mapping[str, str] = os.environ) -> None:
+    """Returns if a KEK is in this place, or its file can be made. A module of PKCS#11 is not asked.
+
+    Raises:
+        SettingsError: it is not there, is not one, or is open to others.
+    """
+    if isinstance(place, EnvironmentKey):
+        open_kek(place, environ=environ)
+    elif isinstance(place, Path):
+        check_key_file(place)
 
 
 def open_kek(

@@ -112,6 +112,26 @@ def load_or_create_key(path: Path, *, token_bytes: Callable[[int], bytes] = secr
         raise SettingsError("the key file cannot be used", seen=f"{path}: {exc.strerror}") from exc
 
 
+def check_key_file(path: Path) -> None:
+    """Returns if `load_or_create_key` would find a key here, or could make one; makes nothing.
+
+    Raises:
+        SettingsError: as `load_or_create_key`.
+    """
+    try:
+        if path.exists():
+            _load(path)
+        elif not os.access(path.parent, os.W_OK | os.X_OK):
+            raise SettingsError(
+                "the key file is not there and cannot be made",
+                seen=str(path),
+                wanted="a folder that can be written to",
+                hint="put the key there, or let the service write there once",
+            )
+    except OSError as exc:
+        raise SettingsError("the key file cannot be used", seen=f"{path}: {exc.strerror}") from exc
+
+
 def _create(path: Path, key: bytes) -> None:
     """Write the key aside, then link it into place: whoever comes second finds a whole file."""
     if path.exists():

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from ambergate.core.appraise.named import PolicyEngine, PolicyLanguage
     from ambergate.services.attestation.config import Config
     from ambergate.services.attestation.usecase import Trust
+    from ambergate.stores.engine import Server
 
 _NONCE_KEY: Final = "nonce.key"
 
@@ -69,7 +70,7 @@ class State:
 
 
 @contextlib.contextmanager
-def open_api_keys(database: Path | str) -> Iterator[ApiKeyStore]:
+def open_api_keys(database: Path | str | Server) -> Iterator[ApiKeyStore]:
     """The API keys in this database, for the command line.
 
     Raises:

@@ -1,4 +1,6 @@
-"""The attestation service's configuration: one TOML file, read strictly. Secrets are named by file, never written here.
+"""The attestation service's configuration: one TOML file, the environment over it, both read strictly.
+
+Secrets are named by file, never written here. Every setting: `tables.py`, docs/configuration.md.
 
     base_url = "https://attest.example:8443"   # the issuer of its tokens, and where its keys are found
 
@@ -57,96 +59,29 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from ambergate.core.appraise.policy import AppraisalPolicy
-from ambergate.core.errors import MalformedCollateral, MalformedPolicy, SettingsError
+from ambergate.core.errors import MalformedPolicy, SettingsError
 from ambergate.core.token.claims import SIMULATED_SUFFIX
 from ambergate.core.token.names import OFFERED, Profile
 from ambergate.core.token.policy_jwt import signer_of
-from ambergate.core.verify.anchors import TrustAnchor
-from ambergate.services.web.server import TlsFiles
-from ambergate.services.web.settings import AuditTable, Listen, checkpoint_place, database_place, load_toml, public_url
+from ambergate.services.attestation.anchors import MAX_PEM, Anchor, anchors_of
+from ambergate.services.attestation.tables import Tables
+from ambergate.services.web.settings.problems import Problems
+from ambergate.services.web.settings.reading import Settings, read
+from ambergate.services.web.settings.sources import NO_ENVIRONMENT
+from ambergate.services.web.settings.tables import public_url
 from ambergate.stores.key_encryption import key_place
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from ambergate.services.web.server import TlsFiles
+    from ambergate.stores.engine import Server
     from ambergate.stores.key_encryption import KeyPlace
 
-MAX_LIFETIME: Final = 24 * 3600  # seconds; a token is a statement about now
-MAX_NONCE: Final = 3600  # seconds
+SERVICE: Final = "attestation"
 MAX_ISSUER: Final = 200  # characters
-MAX_PEM: Final = 64 * 1024  # bytes
-
-
-class StoreTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[store]`: the file or PostgreSQL URL where state is kept, and the key that encrypts its secrets."""
-
-    database: str
-    key_encryption_key: str
-
-
-class AnchorTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[anchors]]`: one root that is believed."""
-
-    collateral: str | list[str]
-    intel: bool = False
-    pem: str | None = None
-    simulated: bool = False
-    collateral_cacerts: str | None = None
-    api: str | None = None
-    update: str | None = None
-
-
-class TokensTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[tokens]`: how long the service's word holds, and who may ask for it."""
-
-    lifetime_seconds: int = 300
-    nonce_seconds: int = 120
-    profile: str = Profile.V1
-    issuer: str | None = None
-    insecure_simulated_issuer: str | None = None
-    insecure_allow_anonymous: bool = False
-
-
-class PoliciesTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[policies]`: who may write named policies, beside whoever holds a key that manages."""
-
-    signers: list[str] | None = None
-
-
-class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    base_url: str
-    listen: Listen
-    store: StoreTable
-    anchors: list[AnchorTable] = []
-    tokens: TokensTable = TokensTable()
-    audit: AuditTable = AuditTable()
-    policy: dict[str, object] = {}
-    policies: PoliciesTable = PoliciesTable()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Anchor:
-    """A root, whether it is a software platform's, and where its holder's statements are.
-
-    Attributes:
-        anchor: the root.
-        simulated: whether it is a software platform's.
-        collateral: directories and addresses, in the order they are asked.
-        cacerts: PEM roots of the addresses; the system's when None.
-        api: of the addresses, "v4" or "v3".
-        update: of the addresses, "standard" or "early".
-    """
-
-    anchor: TrustAnchor
-    simulated: bool
-    collateral: tuple[Path | str, ...]
-    cacerts: Path | None = None
-    api: str = "v4"
-    update: str = "standard"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +92,7 @@ class Config:
     host: str
     port: int
     tls: TlsFiles
-    database: Path | str
+    database: Path | str | Server
     key_encryption_key: KeyPlace
     checkpoint: Path
     anchors: tuple[Anchor, ...]
@@ -171,97 +106,50 @@ class Config:
     policy_signers: frozenset[bytes] | None
 
 
-def load(path: Path) -> Config:
+def load(path: Path | None, environ: Mapping[str, str] = NO_ENVIRONMENT) -> Config:
     """Read the configuration. Nothing is fetched or made yet.
 
+    Args:
+        path: the TOML file; None: the environment says all, and paths are relative to the working directory.
+        environ: the environment; its settings stand over the file's.
+
     Raises:
-        SettingsError: unreadable, unknown or missing members, or values that cannot be used.
+        SettingsError: unreadable, unknown or missing members, or values that cannot be used; all of them are told.
     """
-    file = load_toml(path, _File)
-    folder = path.resolve().parent
-    if not 0 <= file.listen.port <= 0xFFFF:
-        raise SettingsError("listen.port is no port", seen=file.listen.port, wanted="0 to 65535")
-    return Config(
-        base_url=_issuer(file.base_url),
+    return configured(read(path, environ, Tables, SERVICE))
+
+
+def configured(settings: Settings[Tables]) -> Config:
+    """The configuration that these settings make.
+
+    Raises:
+        SettingsError: values that cannot be used; all of them are told.
+    """
+    file, folder = settings.tables, settings.folder
+    problems = Problems()
+    try_ = problems.attempt
+    config = Config(
+        base_url=try_(_issuer, file.base_url),
         host=file.listen.host,
         port=file.listen.port,
-        tls=TlsFiles(certificate=folder / file.listen.certificate, key=folder / file.listen.key),
-        database=database_place(file.store.database, folder),
-        key_encryption_key=key_place(file.store.key_encryption_key, folder),
-        checkpoint=checkpoint_place(file.audit, file.store.database, folder),
-        anchors=_anchors(file.anchors, folder),
-        token_lifetime=_seconds("tokens.lifetime_seconds", file.tokens.lifetime_seconds, MAX_LIFETIME),
-        nonce_lifetime=_seconds("tokens.nonce_seconds", file.tokens.nonce_seconds, MAX_NONCE),
-        profile=_profile(file.tokens.profile),
-        issuer=_name("tokens.issuer", file.tokens.issuer),
-        insecure_simulated_issuer=_name("tokens.insecure_simulated_issuer", file.tokens.insecure_simulated_issuer),
+        tls=file.listen.tls(folder),
+        database=try_(file.store.place, folder),
+        key_encryption_key=try_(key_place, file.store.key_encryption_key, folder),
+        checkpoint=file.audit.place(file.store, folder),
+        anchors=try_(anchors_of, file.anchors, folder),
+        token_lifetime=timedelta(seconds=file.tokens.lifetime_seconds),
+        nonce_lifetime=timedelta(seconds=file.tokens.nonce_seconds),
+        profile=try_(_profile, file.tokens.profile),
+        issuer=try_(_name, "tokens.issuer", file.tokens.issuer),
+        insecure_simulated_issuer=try_(
+            _name, "tokens.insecure_simulated_issuer", file.tokens.insecure_simulated_issuer
+        ),
         insecure_allow_anonymous=file.tokens.insecure_allow_anonymous,
-        policy=_policy(file.policy),
-        policy_signers=_signers(file.policies.signers, folder),
+        policy=try_(_policy, file.policy.given()),
+        policy_signers=try_(_signers, file.policies.signers, folder),
     )
-
-
-def _anchors(tables: Sequence[AnchorTable], folder: Path) -> tuple[Anchor, ...]:
-    """Each root by name: evidence of genuine and of simulated platforms is taken together only if both stand here."""
-    if not tables:
-        return (Anchor(anchor=TrustAnchor.intel(), simulated=False, collateral=(INTEL,)),)
-    anchors = tuple(_anchor(table, folder) for table in tables)
-    if len({anchor.anchor.key for anchor in anchors}) != len(anchors):
-        raise SettingsError("a root stands twice in [[anchors]]", wanted="each key once")
-    return anchors
-
-
-INTEL: Final = "https://api.trustedservices.intel.com"
-
-
-def _anchor(table: AnchorTable, folder: Path) -> Anchor:
-    if table.intel == (table.pem is not None):
-        raise SettingsError("an anchor names one root", seen=table.pem, wanted="either intel = true or pem = FILE")
-    anchor = TrustAnchor.intel() if table.pem is None else _pem(folder / table.pem)
-    if table.simulated == anchor.is_intel:
-        said = "is simulated" if table.simulated else "is not simulated"
-        hint = "every root but Intel's is somebody's software platform: say simulated = true, or leave it out"
-        raise SettingsError(f"the configuration says that {anchor.name} {said}", hint=hint)
-    places = _places(table, folder)
-    return Anchor(
-        anchor=anchor,
-        simulated=table.simulated,
-        collateral=places,
-        cacerts=None if table.collateral_cacerts is None else folder / table.collateral_cacerts,
-        api=_one_of("api", table.api or "v4", ("v4", "v3")),
-        update=_one_of("update", table.update or "standard", ("standard", "early")),
-    )
-
-
-def _places(table: AnchorTable, folder: Path) -> tuple[Path | str, ...]:
-    named = [table.collateral] if isinstance(table.collateral, str) else table.collateral
-    if not named or len(set(named)) != len(named):
-        raise SettingsError("collateral must name each source, and once", seen=named, wanted="one source at least")
-    places = tuple(_place(name, folder) for name in named)
-    of_addresses = {"api": table.api, "update": table.update, "collateral_cacerts": table.collateral_cacerts}
-    idle = [name for name, value in of_addresses.items() if value is not None]
-    if idle and not any(isinstance(place, str) for place in places):
-        raise SettingsError(
-            f"{idle[0]} is about addresses, and collateral names none",
-            seen=named,
-            wanted="https://... in collateral",
-            hint="a directory holds what it holds: leave it out, or name an address",
-        )
-    return places
-
-
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> str:
-    if value not in known:
-        raise SettingsError(f"[[anchors]] {name} is unknown", seen=value, wanted=" or ".join(known))
-    return value
-
-
-def _place(collateral: str, folder: Path) -> Path | str:
-    if collateral.startswith("https://"):
-        return collateral
-    if "://" in collateral:
-        raise SettingsError("collateral comes over https alone", seen=collateral, wanted="a directory or https://...")
-    return folder / collateral
+    problems.settle()
+    return config
 
 
 def _issuer(text: str) -> str:
@@ -287,16 +175,6 @@ def _profile(text: str) -> Profile:
     return Profile(text)
 
 
-def _pem(path: Path) -> TrustAnchor:
-    try:
-        with path.open("rb") as file:
-            return TrustAnchor.from_pem(file.read(MAX_PEM))
-    except OSError as exc:
-        raise SettingsError("a root cannot be read", seen=f"{path}: {exc.strerror}") from exc
-    except MalformedCollateral as exc:
-        raise SettingsError(exc.message, seen=str(path), wanted=exc.wanted, hint=exc.hint) from exc
-
-
 def _signers(names: list[str] | None, folder: Path) -> frozenset[bytes] | None:
     if names is None:
         return None
@@ -319,9 +197,3 @@ def _policy(table: dict[str, object]) -> AppraisalPolicy:
         return AppraisalPolicy.from_mapping(table)
     except MalformedPolicy as exc:
         raise SettingsError(f"[policy]: {exc.message}", seen=exc.seen, wanted=exc.wanted, hint=exc.hint) from exc
-
-
-def _seconds(name: str, value: int, limit: int) -> timedelta:
-    if not 1 <= value <= limit:
-        raise SettingsError(f"{name} is out of range", seen=value, wanted=f"1 to {limit}")
-    return timedelta(seconds=value)

@@ -1,4 +1,6 @@
-"""The key broker's configuration: one TOML file, read strictly. Secrets are named by file, never written here.
+"""The key broker's configuration: one TOML file, the environment over it, both read strictly.
+
+Secrets are named by file, never written here. Every setting: `tables.py`, docs/configuration.md.
 
     [listen]
     host = "0.0.0.0"                    # default 127.0.0.1
@@ -31,60 +33,31 @@ Paths are relative to the file's folder.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-import msgspec
-
-from ambergate.client.settings import MAX_TIMEOUT, MAX_VALUE, ApiKey, parse, parse_url
+from ambergate.client.settings import MAX_VALUE, ApiKey, parse, parse_url
 from ambergate.client.transport import Peer, tls_context
 from ambergate.core.errors import SettingsError
 from ambergate.services.keybroker.background import AttestationClient
 from ambergate.services.keybroker.fetch import KeySetFile, KeySetUrl
+from ambergate.services.keybroker.tables import Tables
 from ambergate.services.keybroker.trust import IssuerKeys, TrustedIssuer, TrustedIssuers
-from ambergate.services.web.server import TlsFiles
-from ambergate.services.web.settings import AuditTable, Listen, checkpoint_place, database_place, load_toml
+from ambergate.services.web.settings.problems import Problems
+from ambergate.services.web.settings.reading import Settings, read
+from ambergate.services.web.settings.sources import NO_ENVIRONMENT
 from ambergate.stores.key_encryption import key_place
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from ambergate.services.keybroker.tables import Issuer, Verifier
+    from ambergate.services.web.server import TlsFiles
+    from ambergate.stores.engine import Server
     from ambergate.stores.key_encryption import KeyPlace
 
-
-class StoreTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[store]`: the file or PostgreSQL URL where keys are kept, and the key that encrypts them."""
-
-    database: str
-    key_encryption_key: str
-
-
-class IssuerTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[issuers]]`: one issuer that is believed."""
-
-    issuer: str
-    jwks_url: str | None = None
-    jwks_file: str | None = None
-    cacerts: str | None = None
-    insecure_accept_simulated: bool = False
-
-
-class VerifierTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[verifier]`: the attestation service that is asked about evidence."""
-
-    url: str
-    api_key_file: str | None = None
-    cacerts: str | None = None
-    timeout_seconds: float = 15.0
-
-
-class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    listen: Listen
-    store: StoreTable
-    issuers: list[IssuerTable]
-    audit: AuditTable = AuditTable()
-    verifier: VerifierTable | None = None
+SERVICE: Final = "keybroker"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,36 +67,51 @@ class Config:
     host: str
     port: int
     tls: TlsFiles
-    database: Path | str
+    database: Path | str | Server
     key_encryption_key: KeyPlace
     checkpoint: Path
     trust: TrustedIssuers
+    key_set_files: tuple[Path, ...]
     verifier: AttestationClient | None = None  # None: no background check
 
 
-def load(path: Path) -> Config:
+def load(path: Path | None, environ: Mapping[str, str] = NO_ENVIRONMENT) -> Config:
     """Read the configuration. Nothing is fetched or made yet.
 
+    Args:
+        path: the TOML file; None: the environment says all, and paths are relative to the working directory.
+        environ: the environment; its settings stand over the file's.
+
     Raises:
-        SettingsError: unreadable, unknown or missing members, or values that cannot be used.
+        SettingsError: unreadable, unknown or missing members, or values that cannot be used; all of them are told.
     """
-    file = load_toml(path, _File)
-    folder = path.resolve().parent
-    if not 0 <= file.listen.port <= 0xFFFF:
-        raise SettingsError("listen.port is no port", seen=file.listen.port, wanted="0 to 65535")
-    return Config(
+    return configured(read(path, environ, Tables, SERVICE))
+
+
+def configured(settings: Settings[Tables]) -> Config:
+    """The configuration that these settings make.
+
+    Raises:
+        SettingsError: values that cannot be used; all of them are told.
+    """
+    file, folder = settings.tables, settings.folder
+    problems = Problems()
+    config = Config(
         host=file.listen.host,
         port=file.listen.port,
-        tls=TlsFiles(certificate=folder / file.listen.certificate, key=folder / file.listen.key),
-        database=database_place(file.store.database, folder),
-        key_encryption_key=key_place(file.store.key_encryption_key, folder),
-        checkpoint=checkpoint_place(file.audit, file.store.database, folder),
-        trust=_trust(file.issuers, folder),
-        verifier=None if file.verifier is None else _verifier(file.verifier, folder),
+        tls=file.listen.tls(folder),
+        database=problems.attempt(file.store.place, folder),
+        key_encryption_key=problems.attempt(key_place, file.store.key_encryption_key, folder),
+        checkpoint=file.audit.place(file.store, folder),
+        key_set_files=tuple(folder / one.jwks_file for one in file.issuers if one.jwks_file is not None),
+        trust=problems.attempt(_trust, file.issuers, folder),
+        verifier=None if file.verifier is None else problems.attempt(_verifier, file.verifier, folder),
     )
+    problems.settle()
+    return config
 
 
-def _trust(tables: Sequence[IssuerTable], folder: Path) -> TrustedIssuers:
+def _trust(tables: Sequence[Issuer], folder: Path) -> TrustedIssuers:
     if not tables:
         raise SettingsError("no issuer is trusted", wanted="one [[issuers]] table at least")
     names = [table.issuer for table in tables]
@@ -133,7 +121,7 @@ def _trust(tables: Sequence[IssuerTable], folder: Path) -> TrustedIssuers:
     return TrustedIssuers([_issuer(table, folder) for table in tables])
 
 
-def _issuer(table: IssuerTable, folder: Path) -> TrustedIssuer:
+def _issuer(table: Issuer, folder: Path) -> TrustedIssuer:
     if (table.jwks_url is None) == (table.jwks_file is None):
         wanted = "either jwks_url or jwks_file"
         raise SettingsError("an issuer's keys come from one place", seen=table.issuer, wanted=wanted)
@@ -149,10 +137,7 @@ def _issuer(table: IssuerTable, folder: Path) -> TrustedIssuer:
     return TrustedIssuer(issuer=table.issuer, keys=IssuerKeys(fetch), accept_simulated=table.insecure_accept_simulated)
 
 
-def _verifier(table: VerifierTable, folder: Path) -> AttestationClient:
-    if not 0 < table.timeout_seconds <= MAX_TIMEOUT:
-        seen, wanted = table.timeout_seconds, f"more than 0, at most {MAX_TIMEOUT:g}"
-        raise SettingsError("verifier.timeout_seconds is out of range", seen=seen, wanted=wanted)
+def _verifier(table: Verifier, folder: Path) -> AttestationClient:
     url = parse_url("verifier.url", table.url)
     if url is None:
         raise SettingsError("verifier.url is empty", wanted="https://host[:port]/appraisal/v1/")

@@ -1,0 +1,50 @@
+"""The tables of the key broker's configuration: every setting, its type, its default, and what it means."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from ambergate.client.settings import MAX_TIMEOUT
+from ambergate.services.web.settings.tables import Audit, Listen, Store  # msgspec reads the annotations
+
+
+class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[issuers]]`: one issuer that is believed."""
+
+    issuer: Annotated[str, Meta(description="Its name, as its tokens' `iss` has it.")]
+    jwks_url: Annotated[
+        str | None, Meta(description="https:// address of its key set. Either this or `jwks_file`.")
+    ] = None
+    jwks_file: Annotated[str | None, Meta(description="File of its key set.")] = None
+    cacerts: Annotated[
+        str | None, Meta(description="File of PEM roots for `jwks_url`; the system's when not given.")
+    ] = None
+    insecure_accept_simulated: Annotated[
+        bool, Meta(description="Believe it about software platforms, which prove nothing about hardware.")
+    ] = False
+
+
+class Verifier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[verifier]`: the attestation service that is asked about evidence; without it the broker takes tokens only."""
+
+    url: Annotated[str, Meta(description="`https://host[:port]/appraisal/v1/`.")]
+    api_key_file: Annotated[
+        str | None, Meta(description="File of the broker's own API key; left out: the service asks for none.")
+    ] = None
+    cacerts: Annotated[str | None, Meta(description="File of PEM roots; the system's when not given.")] = None
+    timeout_seconds: Annotated[
+        float, Meta(gt=0, le=MAX_TIMEOUT, description="For each request, at most 600 seconds.")
+    ] = 15.0
+
+
+class Tables(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole configuration of the key broker."""
+
+    listen: Listen
+    store: Store
+    issuers: list[Issuer]
+    audit: Audit = Audit()
+    verifier: Verifier | None = None
