@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import click
 
+from ambergate.cli._broker_users import group as users
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
 from ambergate.cli._services import (
     check_config_command,
@@ -78,7 +79,15 @@ def serve(config: Path | None, *, print_config: bool, as_json: bool) -> None:
                 click.echo(f"key broker listening on https://{host}:{port}/kbs/v1/")
             sys.stdout.flush()
 
-        serve_forever(create_app(state, settings.trust, now=now), settings.tls, listener, on_start=announce)
+        serve_forever(
+            create_app(state, settings.trust, now=now, token_lifetime=settings.token_lifetime),
+            settings.tls,
+            listener,
+            on_start=announce,
+        )
+
+
+group.add_command(users, "user")
 
 
 @group.group()

@@ -158,6 +158,28 @@ broker_secrets: Final = Table(
     Column("created_at", ascii_text(), nullable=False),
 )
 
+# The key broker's users. A token names the generation that it was made in: what ends tokens makes the next one.
+broker_users: Final = Table(
+    "broker_users",
+    METADATA,
+    Column("id", String(36), primary_key=True),
+    Column("username", ascii_text(255), nullable=False, unique=True),
+    Column("password", String(512), nullable=False),
+    Column("permissions", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("created_at", ascii_text(), nullable=False),
+    Column("updated_at", ascii_text(), nullable=False),
+)
+
+# Who failed to log in lately: a user's name or an address, as a digest; strangers choose names.
+broker_login_failures: Final = Table(
+    "broker_login_failures",
+    METADATA,
+    Column("who", LargeBinary(32), primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("last_at", ascii_text(), nullable=False, index=True),
+)
+
 # The audit log: one row says where it stands, and each entry is a row. `nodes` is the leaf hash, then the hash of
 # every other complete subtree that ends with it: all that proofs are made of.
 audit_head: Final = Table(

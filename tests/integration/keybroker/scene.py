@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+import argon2
 import httpx
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
@@ -17,16 +18,21 @@ from tests.integration.keybroker.forge import AT, MR_ENCLAVE, MR_SIGNER
 
 from ambergate.core.release.resource_policy import ResourcePolicy
 from ambergate.services.keybroker.app import State, create_app
+from ambergate.services.keybroker.audit import AuditTrail
+from ambergate.services.keybroker.passwords import Passwords
+from ambergate.services.keybroker.users import OPERATOR, Users
 from ambergate.services.web.server import running
 from ambergate.stores.audit import AuditLog
 from ambergate.stores.audit_rows import read_entries
 from ambergate.stores.checkpoints import CheckpointSigner
 from ambergate.stores.engine import open_database, reading
+from ambergate.stores.login_failures import LoginFailures
 from ambergate.stores.sealing import Sealer
 from ambergate.stores.secrets import SecretStore
+from ambergate.stores.users import UserStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -36,6 +42,7 @@ if TYPE_CHECKING:
     from ambergate.services.keybroker.trust import TrustedIssuers
     from ambergate.services.web.server import TlsFiles
 
+PASSWORDS: Final = Passwords(argon2.profiles.CHEAPEST)
 SECRET: Final = b"thirty-two bytes of real secret!"
 # Version 3, as in the original's sample configuration: any version must do.
 KEY_ID: Final = UUID("ae6281b3-e4fe-3db5-82fd-000000000001")
@@ -83,14 +90,25 @@ class Broker:
     client: httpx.Client
     port: int
     clock: Clock
-    store: SecretStore
+    state: State
     engine: Engine
+    app: Starlette
+
+    @property
+    def store(self) -> SecretStore:
+        return self.state.secrets
 
     @property
     def decisions(self) -> list[dict[str, Any]]:
         """Every record of its audit log."""
         with reading(self.engine) as connection:
             return [json.loads(entry.record) for entry in read_entries(connection, 0, 1_000_000)]
+
+    def user(self, name: str, password: str, permissions: Sequence[str]) -> UUID:
+        """A user, made as on the broker's own machine."""
+        trail = AuditTrail(self.state.audit, lambda: (None, None))
+        users = Users(store=self.state.users, passwords=PASSWORDS, journal=trail)
+        return users.create(name, password, permissions, by=OPERATOR, at=AT).id
 
     def transfer(self, token: str, key_id: object = KEY_ID, **headers: str) -> httpx.Response:
         return self.client.post(f"/kbs/v1/keys/{key_id}/transfer", json={"attestation_token": token}, headers=headers)
@@ -108,8 +126,10 @@ def running_broker(trust: TrustedIssuers, tls: TlsFiles, folder: Path) -> Iterat
         store.add(LOOSE_KEY_ID, SECRET, LOOSE, at=AT)
         signer = CheckpointSigner("keybroker/audit/v1", bytes(32))
         log = stack.enter_context(closing(AuditLog(engine, signer, now=clock)))
-        port = stack.enter_context(running(create_app(State(store, log), trust, now=clock), tls))
+        state = State(store, log, UserStore(engine), LoginFailures(engine), b"b" * 32)
+        app = create_app(state, trust, now=clock, passwords=PASSWORDS)
+        port = stack.enter_context(running(app, tls))
         context = ssl.create_default_context(cafile=str(tls.certificate.with_name("ca.pem")))
         base = f"https://127.0.0.1:{port}"
         client = stack.enter_context(httpx.Client(base_url=base, verify=context, trust_env=False))
-        yield Broker(client, port, clock, store, engine)
+        yield Broker(client, port, clock, state, engine, app)

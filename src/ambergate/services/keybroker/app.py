@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING, Final
 from starlette.concurrency import run_in_threadpool
 
 from ambergate.core.errors import Unavailable
+from ambergate.services.keybroker.access import Guard
 from ambergate.services.keybroker.audit import AuditTrail
+from ambergate.services.keybroker.bearer import KEY_BYTES, KEY_NAME, LIFETIME, BearerTokens
+from ambergate.services.keybroker.login import Login
+from ambergate.services.keybroker.passwords import Passwords
 from ambergate.services.keybroker.routes import STATUSES, transfer_route, version_route
 from ambergate.services.keybroker.usecase import KeyTransfer
+from ambergate.services.keybroker.user_routes import own_routes, token_route, user_routes
+from ambergate.services.keybroker.users import Users
 from ambergate.services.web.application import build
 from ambergate.services.web.framing import request_names
 from ambergate.services.web.health import Readiness, health_routes
@@ -22,12 +28,14 @@ from ambergate.stores.audit_key import checkpoint_signer
 from ambergate.stores.data_keys import open_sealer
 from ambergate.stores.engine import open_database
 from ambergate.stores.key_encryption import open_kek
+from ambergate.stores.login_failures import LoginFailures
 from ambergate.stores.secrets import SecretStore
 from ambergate.stores.signing_keys import SigningMaterialStore
+from ambergate.stores.users import UserStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from starlette.applications import Starlette
 
@@ -42,10 +50,16 @@ _LOG_NAME: Final = "keybroker"  # of the audit log; its key tells one broker's f
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the broker keeps: the keys, and the log of what became of them."""
+    """What the broker keeps: keys, the log of what became of them, users and the key of their tokens. Redacted."""
 
     secrets: SecretStore
     audit: AuditLog
+    users: UserStore
+    failures: LoginFailures
+    bearer_key: bytes
+
+    def __repr__(self) -> str:
+        return "State(...)"
 
 
 @contextlib.contextmanager
@@ -72,9 +86,11 @@ def open_state(
     try:
         sealer = open_sealer(engine, kek, token_bytes=token_bytes)
         store = SecretStore(engine, sealer)
-        signer = checkpoint_signer(SigningMaterialStore(engine, sealer), _LOG_NAME, token_bytes=token_bytes)
+        material = SigningMaterialStore(engine, sealer)
+        signer = checkpoint_signer(material, _LOG_NAME, token_bytes=token_bytes)
+        bearer_key = material.ensure(KEY_NAME, lambda: token_bytes(KEY_BYTES))
         with contextlib.closing(AuditLog(engine, signer, now=now, pin=config.checkpoint)) as audit:
-            yield State(store, audit)
+            yield State(store, audit, UserStore(engine), LoginFailures(engine), bearer_key)
     finally:
         engine.dispose()
 
@@ -85,6 +101,8 @@ def create_app(
     *,
     now: Callable[[], datetime],
     token_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    passwords: Passwords | None = None,
+    token_lifetime: timedelta = LIFETIME,
 ) -> Starlette:
     """The key broker as an ASGI application.
 
@@ -93,8 +111,14 @@ def create_app(
         trust: whose tokens are believed.
         now: the clock, aware.
         token_bytes: randomness for envelopes.
+        passwords: makes and checks hashes; at the usual cost when not given.
+        token_lifetime: of users' bearer tokens.
     """
     trail = AuditTrail(state.audit, request_names)
+    tokens = BearerTokens(state.bearer_key, lifetime=token_lifetime)
+    users = Users(store=state.users, passwords=passwords or Passwords(), journal=trail)
+    login = Login(users=state.users, failures=state.failures, passwords=users.passwords, tokens=tokens, journal=trail)
+    guard = Guard(state.users, tokens, now=now)
     transfer = KeyTransfer(secrets=state.secrets, trust=trust, audit=trail, token_bytes=token_bytes)
 
     def ready() -> None:
@@ -115,6 +139,9 @@ def create_app(
             *health_routes(
                 Readiness({"database": state.secrets.check, "audit": state.audit.check, "issuer-keys": ready}, now=now)
             ),
+            token_route(login, now),
+            *user_routes(users, guard, now),
+            *own_routes(users, login, guard, now),
         ],
         statuses=STATUSES,
         lifespan=lifespan,

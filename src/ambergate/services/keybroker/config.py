@@ -15,6 +15,9 @@ Secrets are named by file, never written here. Every setting: `tables.py`, docs/
     [audit]
     checkpoint = "broker.checkpoint"    # the default: beside the database and named like it; better on another disk
 
+    [users]
+    token_minutes = 5                   # the default; 1 to 30
+
     [[issuers]]
     issuer = "https://attest.example:8443"
     jwks_url = "https://attest.example:8443/certs"   # or jwks_file = "keys.json"
@@ -33,6 +36,7 @@ Paths are relative to the file's folder.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -70,6 +74,7 @@ class Config:
     database: Path | str | Server
     key_encryption_key: KeyPlace
     checkpoint: Path
+    token_lifetime: timedelta
     trust: TrustedIssuers
     key_set_files: tuple[Path, ...]
     verifier: AttestationClient | None = None  # None: no background check
@@ -103,6 +108,7 @@ def configured(settings: Settings[Tables]) -> Config:
         database=problems.attempt(file.store.place, folder),
         key_encryption_key=problems.attempt(key_place, file.store.key_encryption_key, folder),
         checkpoint=file.audit.place(file.store, folder),
+        token_lifetime=timedelta(minutes=file.users.token_minutes),
         key_set_files=tuple(folder / one.jwks_file for one in file.issuers if one.jwks_file is not None),
         trust=problems.attempt(_trust, file.issuers, folder),
         verifier=None if file.verifier is None else problems.attempt(_verifier, file.verifier, folder),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 import ambergate
-from ambergate.core.errors import Malformed, MalformedToken, ReleaseRefused
+from ambergate.core.errors import Malformed, MalformedToken, NotPermitted, ReleaseRefused
 from ambergate.services.keybroker.ports import UnknownKey
+from ambergate.services.keybroker.requests import refuse_content_type, refuse_media
 from ambergate.services.keybroker.wire import TransferRequest, TransferResponse, Version, parse_key_id
 from ambergate.services.web.bodies import decode, read_body
 from ambergate.services.web.problems import json_response
@@ -27,14 +27,13 @@ if TYPE_CHECKING:
     from ambergate.core.release.envelope import Envelope
 
 MAX_BODY: Final = 96 * 1024  # bytes; a token of 64 KiB and room for its JSON
-_JSON: Final = "application/json"
-_ACCEPTABLE: Final = frozenset({_JSON, "application/*", "*/*", ""})
 
 # What the Key Broker Service's clients expect: a token that proves nothing and a policy that refuses are both 401.
 STATUSES: Final[tuple[tuple[type[AmberError], int], ...]] = (
     (UnknownKey, 404),
     (MalformedToken, 401),
     (ReleaseRefused, 401),
+    (NotPermitted, 401),  # the documentation knows no 403
 )
 
 
@@ -47,13 +46,13 @@ def transfer_route(transfer: Callable[..., Envelope], now: Callable[[], datetime
     """
 
     async def handle(request: Request) -> Response:
-        _refuse_media(request)
+        refuse_media(request)
         key_id = _key_id(request)
         body = await read_body(request, limit=MAX_BODY)
         if not body:
             hint = "this broker takes tokens; it does not ask for evidence in their stead"
             raise Malformed("the request has no body", code="malformed-request", wanted="attestation_token", hint=hint)
-        _refuse_content_type(request)
+        refuse_content_type(request)
         if request.headers.get("attestation-type"):
             hint = "leave Attestation-Type out and send a token"
             raise Malformed("evidence is not taken here", code="malformed-request", hint=hint)
@@ -80,14 +79,3 @@ def _key_id(request: Request) -> UUID:
         return parse_key_id(request.path_params["id"])
     except Malformed as exc:
         raise UnknownKey("there is no key of this id", code=exc.code, seen=exc.seen, wanted=exc.wanted) from exc
-
-
-def _refuse_media(request: Request) -> None:
-    ranges = [part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")]
-    if not _ACCEPTABLE.intersection(ranges):
-        raise HTTPException(415, "this answers application/json only; say so in Accept")
-
-
-def _refuse_content_type(request: Request) -> None:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _JSON:
-        raise HTTPException(415, "this reads application/json only; say so in Content-Type")

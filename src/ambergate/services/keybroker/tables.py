@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from ambergate.client.settings import MAX_TIMEOUT
+from ambergate.services.keybroker.bearer import LIFETIME, MAX_LIFETIME
 from ambergate.services.web.settings.tables import Audit, Listen, Store  # msgspec reads the annotations
 
 
@@ -40,6 +41,19 @@ class Verifier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 15.0
 
 
+class Users(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[users]`: who manages the broker over HTTP."""
+
+    token_minutes: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=int(MAX_LIFETIME.total_seconds()) // 60,
+            description="How long a user's bearer token is good, 1 to 30 minutes.",
+        ),
+    ] = int(LIFETIME.total_seconds()) // 60
+
+
 class Tables(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole configuration of the key broker."""
 
@@ -48,3 +62,4 @@ class Tables(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     issuers: list[Issuer]
     audit: Audit = Audit()
     verifier: Verifier | None = None
+    users: Users = Users()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from datetime import UTC
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
@@ -12,6 +13,8 @@ import msgspec
 from ambergate.core.errors import Malformed
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ambergate.core.release.envelope import Envelope
 
 # Any version: the original's sample configuration names a key whose id is of version 3. uuid.UUID() alone would
@@ -44,6 +47,11 @@ class Version(msgspec.Struct, frozen=True):
 
     name: str
     version: str
+
+
+def instant(at: datetime) -> str:
+    """RFC 3339 in UTC, as this protocol has it."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def parse_key_id(text: str) -> UUID:

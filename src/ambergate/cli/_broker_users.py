@@ -1,0 +1,223 @@
+"""`amber keybroker user`: who may manage the broker, on the broker's own machine."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from ambergate.cli._common import echo_json, json_option, now, reports_errors
+from ambergate.cli._services import keybroker_config
+from ambergate.core.errors import NotFound, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ambergate.services.keybroker.app import State
+    from ambergate.services.keybroker.users import Users
+    from ambergate.stores.users import User
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_MAX_FILE = 4096  # characters of a password's file
+config_option: Callable[[Any], Any] = click.option(
+    "--config", type=_FILE, required=True, help="The broker's TOML file."
+)
+name_argument: Callable[[Any], Any] = click.argument("username")
+password_option: Callable[[Any], Any] = click.option(
+    "--password-file",
+    type=click.File("r", encoding="utf-8"),
+    help="Its first line is the password; - is standard input. Asked for when not given.",
+)
+permission_option: Callable[[Any], Any] = click.option(
+    "--permission", "permissions", multiple=True, metavar="NAME", help="As keys:create; once for each."
+)
+all_option: Callable[[Any], Any] = click.option("--all-permissions", "everything", is_flag=True, help="All there are.")
+
+
+@click.group()
+def group() -> None:
+    """Users, who manage keys over HTTP."""
+
+
+@group.command()
+@name_argument
+@permission_option
+@all_option
+@password_option
+@config_option
+@json_option
+@reports_errors
+def create(  # one for each option
+    username: str,
+    permissions: tuple[str, ...],
+    password_file: TextIO | None,
+    config: Path,
+    *,
+    everything: bool,
+    as_json: bool,
+) -> None:
+    """Make a user. The first one is made so: nobody else could."""
+    named = _permissions(permissions, everything=everything)
+    password = _password(password_file)
+    with _opened(config) as (_, users):
+        user = users.create(username, password, named, by=_operator(), at=now())
+    _tell(user, as_json=as_json)
+
+
+@group.command("list")
+@config_option
+@json_option
+@reports_errors
+def list_users(config: Path, *, as_json: bool) -> None:
+    """Show every user and what they may do."""
+    with _opened(config) as (_, users):
+        found = users.store.all()
+    if as_json:
+        echo_json([_shown(user) for user in found])
+        return
+    for user in found:
+        _tell(user, as_json=False)
+    if not found:
+        click.echo("no users; `amber keybroker user create` makes one")
+
+
+@group.command()
+@name_argument
+@permission_option
+@all_option
+@config_option
+@json_option
+@reports_errors
+def grant(username: str, permissions: tuple[str, ...], config: Path, *, everything: bool, as_json: bool) -> None:
+    """Give a user these permissions in place of those they have."""
+    named = _permissions(permissions, everything=everything)
+    with _opened(config) as (_, users):
+        user = users.update(_found(users, username).id, by=_operator(), at=now(), permissions=named)
+    _tell(user, as_json=as_json)
+
+
+@group.command()
+@name_argument
+@password_option
+@config_option
+@json_option
+@reports_errors
+def password(username: str, password_file: TextIO | None, config: Path, *, as_json: bool) -> None:
+    """Set a user's password, and end their tokens."""
+    new = _password(password_file)
+    with _opened(config) as (_, users):
+        user = users.update(_found(users, username).id, by=_operator(), at=now(), password=new)
+    _tell(user, as_json=as_json)
+
+
+@group.command()
+@name_argument
+@config_option
+@json_option
+@reports_errors
+def delete(username: str, config: Path, *, as_json: bool) -> None:
+    """Forget a user, and with them their tokens."""
+    with _opened(config) as (_, users):
+        user = _found(users, username)
+        users.remove(user.id, by=_operator(), at=now())
+    _say({"id": str(user.id), "deleted": True}, f"{username} is deleted", as_json=as_json)
+
+
+@group.command("end-tokens")
+@name_argument
+@config_option
+@json_option
+@reports_errors
+def end_tokens(username: str, config: Path, *, as_json: bool) -> None:
+    """End every bearer token that a user has."""
+    with _opened(config) as (_, users):
+        user = _found(users, username)
+        users.end_tokens(user.id, by=_operator(), at=now())
+    _say({"id": str(user.id), "tokens_ended": True}, f"{username} has to log in again", as_json=as_json)
+
+
+@group.command()
+@click.argument("username", required=False)
+@click.option("--address", help="The address that failed logins came from.")
+@config_option
+@json_option
+@reports_errors
+def unlock(username: str | None, address: str | None, config: Path, *, as_json: bool) -> None:
+    """Let a user log in again at once after too many failures, or an address."""
+    from ambergate.services.keybroker.login import address_key, user_key
+
+    keys = [*([user_key(username)] if username else []), *([address_key(address)] if address else [])]
+    if not keys:
+        raise SettingsError("nobody is named", wanted="a user, --address, or both")
+    with _opened(config) as (state, _):
+        were = [state.failures.forget(key) for key in keys]
+    words = "they may log in" if any(were) else "no failures were counted"
+    _say({"failures_forgotten": any(were)}, words, as_json=as_json)
+
+
+@contextlib.contextmanager
+def _opened(config: Path) -> Iterator[tuple[State, Users]]:
+    from ambergate.services.keybroker.app import open_state
+    from ambergate.services.keybroker.audit import AuditTrail
+    from ambergate.services.keybroker.passwords import Passwords
+    from ambergate.services.keybroker.users import Users
+
+    with open_state(keybroker_config(config), now=now) as state:
+        trail = AuditTrail(state.audit, lambda: (None, None))
+        yield state, Users(store=state.users, passwords=Passwords(), journal=trail)
+
+
+def _operator() -> Any:  # noqa: ANN401  # the type is imported when it is needed
+    from ambergate.services.keybroker.users import OPERATOR
+
+    return OPERATOR
+
+
+def _found(users: Users, username: str) -> User:
+    user = users.store.named(username)
+    if user is None:
+        hint = "amber keybroker user list shows them"
+        raise NotFound("there is no user of this name", code="unknown-user", seen=username, hint=hint)
+    return user
+
+
+def _permissions(named: tuple[str, ...], *, everything: bool) -> tuple[str, ...]:
+    from ambergate.services.keybroker.permissions import PERMISSIONS
+
+    if everything == bool(named):
+        wanted = f"--all-permissions, or --permission of {', '.join(PERMISSIONS)}"
+        raise SettingsError("a user needs permissions", wanted=wanted)
+    return PERMISSIONS if everything else named
+
+
+def _password(file: TextIO | None) -> str:
+    """From a file's first line, or from a terminal. There is no option that takes it: arguments are public."""
+    if file is None:
+        return str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    try:
+        return file.read(_MAX_FILE).partition("\n")[0].removesuffix("\r")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SettingsError("the password's file cannot be read", seen=type(exc).__name__) from exc
+
+
+def _shown(user: User) -> dict[str, object]:
+    return {
+        "id": str(user.id),
+        "username": user.username,
+        "permissions": sorted(user.permissions),
+        "created_at": user.created_at.isoformat(),
+        "updated_at": user.updated_at.isoformat(),
+    }
+
+
+def _tell(user: User, *, as_json: bool) -> None:
+    _say(_shown(user), f"{user.id}  {user.username}  {' '.join(sorted(user.permissions))}", as_json=as_json)
+
+
+def _say(document: dict[str, object], words: str, *, as_json: bool) -> None:
+    if as_json:
+        echo_json(document)
+    else:
+        click.echo(words)
