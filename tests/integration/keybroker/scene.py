@@ -42,6 +42,19 @@ if TYPE_CHECKING:
     from ambergate.services.keybroker.trust import TrustedIssuers
     from ambergate.services.web.server import TlsFiles
 
+# Of a broker whose commands are tried: its files need not be there.
+CONFIG: Final = """\
+[listen]
+port = 0
+certificate = "cert.pem"
+key = "key.pem"
+[store]
+database = "broker.sqlite"
+key_encryption_key = "broker.kek"
+[[issuers]]
+issuer = "https://attest.example:8443"
+jwks_file = "keys.json"
+"""
 PASSWORDS: Final = Passwords(argon2.profiles.CHEAPEST)
 SECRET: Final = b"thirty-two bytes of real secret!"
 # Version 3, as in the original's sample configuration: any version must do.
