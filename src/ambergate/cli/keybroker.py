@@ -25,7 +25,7 @@ from ambergate.core.release.envelope import MAX_SECRET_SIZE
 from ambergate.core.release.resource_policy import MAX_POLICY_SIZE, ResourcePolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from ambergate.services.keybroker.app import State
@@ -244,10 +244,18 @@ def _shown(stored: StoredSecret) -> dict[str, object]:
 
 def _words(found: ResourcePolicy) -> list[str]:
     """The policy, one member a line."""
-    return [
-        f"{name} = {', '.join(map(str, value)) if isinstance(value, list) else str(value).lower()}"
-        for name, value in found.to_mapping().items()
-    ]
+    return list(_lines(found.to_mapping(), ""))
+
+
+def _lines(members: Mapping[str, object], path: str) -> Iterator[str]:
+    for name, value in members.items():
+        items = value if isinstance(value, list) else [value]
+        if isinstance(items[0], dict):
+            for index, item in enumerate(items):
+                yield from _lines(item, f"{path}{name}[{index}]." if isinstance(value, list) else f"{path}{name}.")
+        else:
+            told = (str(item).lower() if isinstance(item, bool) else str(item) for item in items)
+            yield f"{path}{name} = {', '.join(told)}"
 
 
 def _tell(document: dict[str, object], words: str, *, as_json: bool) -> None:

@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 from tests.integration.keybroker.forge import ABSENT, AT, ISSUER, Forge, b64url, jwk, rsa_key, segment, sign
 
+from ambergate.core.release.envelope import encode_held_key
+
 Maker = Callable[[Forge], str]
 NOW: Final = int(AT.timestamp())
 
@@ -264,6 +266,11 @@ def with_exponent(exponent: str) -> Maker:
     return held(lambda forge: bytes.fromhex(exponent) + forge.held()[4:])
 
 
+def td_key(forge: Forge) -> str:
+    """The workload's key as a TD holds it: else its byte order would be a second reason."""
+    return b64encode(encode_held_key(forge.workload_key.public_key(), tee="TDX")).decode()
+
+
 # Good tokens of enclaves that the policy does not approve: what they are, and the rule that says so.
 UNWELCOME: Final[dict[str, tuple[Maker, str]]] = {
     "another enclave": (claims(sgx_mrenclave="5b" + "5a" * 31), "mr_enclave"),
@@ -280,7 +287,10 @@ UNWELCOME: Final[dict[str, tuple[Maker, str]]] = {
     "debug unsaid": (claims(sgx_is_debuggable=ABSENT, dbgstat=ABSENT), "debug"),
     "a status of old": (claims(attester_tcb_status="OK"), "tcb_status"),
     "revoked": (claims(attester_tcb_status="Revoked"), "tcb_status"),
-    "another TEE": (claims(attester_type="TDX"), "attester_type"),
+    "another TEE": (
+        lambda forge: forge.token(claims=forge.claims(attester_type="TDX", attester_held_data=td_key(forge))),
+        "attester_type",
+    ),
     "no enclave": (claims(sgx_mrenclave=ABSENT), "mr_enclave"),
     "no signer": (claims(sgx_mrsigner=ABSENT), "mr_signer"),
     "no product": (claims(sgx_isvprodid=ABSENT), "isv_prod_id"),

@@ -53,7 +53,7 @@ def test_the_policies_load_and_name_this_enclave(file: Path, tmp_path: Path, *, 
     assert called(str(file), "--policy", str(into), *flags)[0] == 0
     said = sigstruct.read_sigstruct(file)
     attestation = read_typed((into / sigstruct.ATTESTATION_POLICY).read_text())
-    release = ResourcePolicy.from_toml((into / sigstruct.RELEASE_POLICY).read_text())
+    release = ResourcePolicy.from_toml((into / sigstruct.RELEASE_POLICY).read_text()).terms
     (enclave,) = attestation.enclaves
     if by_signer:
         assert release.mr_signer == (said.mr_signer,)
@@ -70,7 +70,8 @@ def test_a_debug_enclave_is_said_and_not_welcome(tmp_path: Path, key: rsa.RSAPri
     path.write_bytes(make(key, debug=True))
     result = CliRunner().invoke(main, ["sigstruct", "show", str(path), "--policy", str(tmp_path)])
     assert "keeps no secret" in result.stderr
-    assert not ResourcePolicy.from_toml((tmp_path / sigstruct.RELEASE_POLICY).read_text()).dangerously_allow_debug
+    policy = ResourcePolicy.from_toml((tmp_path / sigstruct.RELEASE_POLICY).read_text())
+    assert not policy.terms.dangerously_allow_debug
 
 
 def test_what_is_none(file: Path, tmp_path: Path) -> None:

@@ -1,11 +1,21 @@
-"""One workload key for all: making RSA keys is slow."""
+"""One workload key and one issuer for all: making RSA keys is slow."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from tests.integration.keybroker.forge import Forge
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric import rsa
 
 
 @pytest.fixture(scope="session")
-def workload_key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(public_exponent=65537, key_size=3072)
+def forge() -> Forge:
+    return Forge()
+
+
+@pytest.fixture(scope="session")
+def workload_key(forge: Forge) -> rsa.RSAPrivateKey:
+    return forge.workload_key

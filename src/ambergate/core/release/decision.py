@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from ambergate.core.errors import Malformed, ReleaseRefused
-from ambergate.core.measurements import MrEnclave, MrSigner
-from ambergate.core.release.envelope import decode_held_key
+from ambergate.core.errors import ReleaseRefused
+from ambergate.core.release.rules import RULES, Circumstances, attester_type, lifetime, sealable, workload_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
     from datetime import datetime
 
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-    from ambergate.core.release.resource_policy import ResourcePolicy
+    from ambergate.core.release.resource_policy import Alternative, ResourcePolicy
+    from ambergate.core.release.rules import Finding
+    from ambergate.core.release.terms import Group, Terms
     from ambergate.core.token.claims import AttestationClaims
 
-Mismatch = dict[str, str]
+MAX_ALTERNATIVES_TOLD: Final = 4  # of those that came nearest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,139 +35,69 @@ class Grant:
     at: datetime
 
 
-def decide(claims: AttestationClaims, policy: ResourcePolicy, at: datetime) -> Grant:
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What every rule made of a token: those that hold for any policy, and those of each alternative.
+
+    It is no grant: nothing in it says that the token's signature was checked.
+    """
+
+    general: tuple[Finding, ...]
+    alternatives: tuple[tuple[Alternative, tuple[Finding, ...]], ...]
+
+    @property
+    def mismatches(self) -> list[dict[str, str]]:
+        """Why not; empty: the secret may be released. Of several alternatives those that came nearest are told."""
+        refusing = [[each for each in found if not each.holds] for _, found in self.alternatives]
+        nearest = sorted(refusing, key=len)[:MAX_ALTERNATIVES_TOLD] if all(refusing) else []
+        told = [*(each for each in self.general if not each.holds), *(each for found in nearest for each in found)]
+        return [each.as_dict() for each in dict.fromkeys(told)]
+
+
+def decide(
+    claims: AttestationClaims, policy: ResourcePolicy, at: datetime, *, nonce: Mapping[str, str] | None = None
+) -> Grant:
     """Compare what a token proves with what the owner asks.
 
     Takes claims whose signature and issuer were checked (`ambergate.core.token.check.check_token`); it does not
     check them again. Debug and simulated enclaves are refused unless the policy names them; the platform's TCB
-    status must be one the policy lists.
+    status must be one the policy lists. It does not count releases: whoever releases does (`ResourcePolicy`).
 
     Args:
         claims: what a trusted issuer attested.
         policy: what the secret's owner asks.
         at: the instant of the decision, aware.
+        nonce: what the broker handed out for this request; see `Circumstances`.
 
     Raises:
         ReleaseRefused: with every mismatch.
     """
-    mismatches = [found for rule in RULES if (found := rule(claims, policy, at)) is not None]
+    mismatches = judge(claims, policy, Circumstances(at, nonce)).mismatches
     if mismatches:
         rules = ", ".join(found["rule"] for found in mismatches)
         raise ReleaseRefused(f"the release policy refuses this enclave: {rules}", mismatches=mismatches)
-    assert claims.held_data is not None
-    return Grant(claims=claims, policy=policy, workload_key=decode_held_key(claims.held_data), at=at)
+    return Grant(claims=claims, policy=policy, workload_key=workload_key(claims), at=at)
 
 
-def lifetime(claims: AttestationClaims, policy: ResourcePolicy, at: datetime) -> Mismatch | None:
-    """The token is neither expired nor from the future at the instant of the decision."""
-    del policy
-    if claims.issued_at <= at < claims.expires_at:
-        return None
-    wanted = f"between {claims.issued_at.isoformat()} and {claims.expires_at.isoformat()}"
-    return _mismatch("lifetime", at.isoformat(), wanted)
+def judge(claims: AttestationClaims, policy: ResourcePolicy, given: Circumstances) -> Judgement:
+    """What each rule makes of these claims, those that hold as well: for explanations. `decide` releases."""
+    return Judgement(
+        (lifetime(claims, given.at), sealable(claims)),
+        tuple((each, tuple(_findings(claims, each, given))) for each in policy.alternatives),
+    )
 
 
-def tee(claims: AttestationClaims, policy: ResourcePolicy, at: datetime) -> Mismatch | None:
-    """The policy's measurements are those of SGX; the same digits from another TEE mean something else."""
-    del policy, at
-    return None if claims.attester_type == "SGX" else _mismatch("attester_type", claims.attester_type, "SGX")
+def _findings(claims: AttestationClaims, alternative: Alternative, given: Circumstances) -> list[Finding]:
+    return [
+        attester_type(claims, alternative),
+        *(each for group in alternative.groups for each in _of_group(claims, group, given)),
+        *(each for terms in alternative.defaults for each in _of_terms(claims, terms, given)),
+    ]
 
 
-def mr_enclave(claims: AttestationClaims, policy: ResourcePolicy, at: datetime) -> Mismatch | None:
-    """The program is one the policy names."""
-    del at
-    if not policy.mr_enclave or _read(MrEnclave, claims.mr_enclave) in policy.mr_enclave:
-        return None
-    return _mismatch("mr_enclave", claims.mr_enclave, _any_of(policy.mr_enclave))
+def _of_group(claims: AttestationClaims, group: Group, given: Circumstances) -> list[Finding]:
+    return [replace(each, rule=group.path + each.rule) for each in _of_terms(claims, group.terms, given)]
 
 
-def mr_signer(claims: AttestationClaims, policy: ResourcePolicy, at: datetime) -> Mismatch | None:
-    """The program's signer is one the policy names."""
-    del at
-    if not policy.mr_signer or _read(MrSigner, claims.mr_signer) in policy.mr_signer:
-        return None
-    return _mismatch("mr_signer", claims.mr_signer, _any_of(policy.mr_signer))
-
-
-def isv_prod_id(claims: AttestationClaims, policy: ResourcePolicy, at: datetime) -> Mismatch | None:
-    """The signer's product is one the policy names."""
-    del at
-    if not policy.isv_prod_id or claims.isv_prod_id in policy.isv_prod_id:
-        return None
-    return _mismatch("isv_prod_id", claims.isv_prod_id, _any_of(policy.isv_prod_id))
-
-
-def isv_svn(claims: AttestationClaims, policy: ResourcePolicy, at: datetime) -> Mismatch | None:
-    """The program's security version is not older than the policy's minimum."""
-    del at
-    minimum = policy.minimum_isv_svn
-    if minimum is None or (claims.isv_svn is not None and claims.isv_svn >= minimum):
-        return None
-    return _mismatch("isv_svn", claims.isv_svn, f">= {minimum}")
-
-
-def tcb_status(claims: AttestationClaims, policy: ResourcePolicy, at: datetime) -> Mismatch | None:
-    """The platform's TCB status is one the policy lists."""
-    del at
-    if claims.tcb_status in policy.tcb_statuses:
-        return None
-    return _mismatch("tcb_status", claims.tcb_status, _any_of(policy.tcb_statuses))
-
-
-def debug(claims: AttestationClaims, policy: ResourcePolicy, at: datetime) -> Mismatch | None:
-    """The enclave's memory is closed to its host, or the policy says in so many words that it need not be."""
-    del at
-    if claims.debug is False or policy.dangerously_allow_debug:
-        return None
-    return _mismatch("debug", claims.debug, "False")
-
-
-def simulated(claims: AttestationClaims, policy: ResourcePolicy, at: datetime) -> Mismatch | None:
-    """The platform is hardware, or the policy says in so many words that software will do."""
-    del at
-    if claims.simulated is False or policy.insecure_accept_simulated:
-        return None
-    return _mismatch("simulated", claims.simulated, "False")
-
-
-def workload_key(claims: AttestationClaims, policy: ResourcePolicy, at: datetime) -> Mismatch | None:
-    """The enclave attested a public key good enough to seal for. Runtime data is never looked at."""
-    del policy, at
-    if claims.held_data is None:
-        return _mismatch("workload_key", "no attester_held_data", "an RSA public key in attester_held_data")
-    try:
-        decode_held_key(claims.held_data)
-    except Malformed as exc:
-        return _mismatch("workload_key", f"{exc.message} ({exc.seen})", exc.wanted)
-    return None
-
-
-# Every rule runs on every decision. One rule, one function, one test that fails without it.
-RULES: Final[tuple[Callable[[AttestationClaims, ResourcePolicy, datetime], Mismatch | None], ...]] = (
-    lifetime,
-    tee,
-    mr_enclave,
-    mr_signer,
-    isv_prod_id,
-    isv_svn,
-    tcb_status,
-    debug,
-    simulated,
-    workload_key,
-)
-
-
-def _read(kind: type[MrEnclave | MrSigner], text: str | None) -> MrEnclave | MrSigner | None:
-    """A claim's measurement as its type; None when it is none, which no policy names."""
-    try:
-        return None if text is None else kind.from_hex(text)
-    except ValueError:
-        return None
-
-
-def _any_of(values: tuple[object, ...]) -> str:
-    return " or ".join(str(value) for value in values)
-
-
-def _mismatch(rule: str, seen: object, wanted: object) -> Mismatch:
-    return {"rule": rule, "seen": str(seen), "wanted": str(wanted)}
+def _of_terms(claims: AttestationClaims, terms: Terms, given: Circumstances) -> list[Finding]:
+    return [found for _, rule in RULES for found in rule(claims, terms, given)]

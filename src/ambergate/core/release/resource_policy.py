@@ -1,6 +1,6 @@
-"""What the owner of a secret asks of an enclave before it may have the secret.
+"""What the owner of a secret asks of an enclave or a TD before it may have the secret.
 
-A policy is a TOML file, or the same members as a mapping:
+A policy is a TOML file, or the same members as JSON:
 
     mr_enclave = ["9f86d0..."]            # these programs exactly; any one of the list
     mr_signer = ["c9d2a1..."]             # or: what this signer signs,
@@ -10,83 +10,139 @@ A policy is a TOML file, or the same members as a mapping:
     dangerously_allow_debug = false       # the default
     insecure_accept_simulated = false     # the default
 
-What is written is checked, and all of it must hold; within a list any one value is enough. What is absent never
-means "do not check":
+What is written is checked, and all of it must hold; within a list any one value is enough. Tables inside `[[any]]` are
+alternatives, of which one must hold beside the rest; tables inside `[[all]]` must hold too. docs/release-policies.md
+has every member.
 
-- the identity must be named: `mr_enclave`, or `mr_signer` with `isv_prod_id` and `minimum_isv_svn`, or both. The
-  three of the signer come together, a minimum of 0 included, because a signer alone vouches for every program and
-  every old version it ever signed. With `mr_enclave` alone the others add nothing: the program is fixed;
-- `tcb_statuses`, debug and simulation always hold, at their defaults when absent;
+What is absent never means "do not check":
+
+- an identity must be named in every alternative: `mr_enclave`, or `mr_signer` with `isv_prod_id` and
+  `minimum_isv_svn`, or `mr_td`, or `policy_ids_matched` with `tee`. The three of a signer come together, a minimum of
+  0 included, because a signer alone vouches for every program and every old version it ever signed;
+- TCB status, debug, simulation and a TD's SEPT_VE_DISABLE hold at their defaults wherever no table of an alternative
+  speaks of them;
 - an empty list allows nothing, so it does not load.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 import tomllib
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Final, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
 
 from ambergate.core.errors import MalformedPolicy
-from ambergate.core.measurements import MrEnclave, MrSigner
+from ambergate.core.release.terms import MAX_TABLES, OF_SGX, OF_TDX, SIGNED, Group, Problem, Terms, every, read_terms
+from ambergate.core.release.values import TCB_STATUSES, TEES, bad, number
+from ambergate.core.token.jose import strict_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-M = TypeVar("M", MrEnclave, MrSigner)
+__all__ = ["MAX_ALTERNATIVES", "MAX_POLICY_SIZE", "TCB_STATUSES", "Alternative", "ResourcePolicy", "problems_of"]
 
-# Intel's words for what a token can say of a platform's TCB. "Revoked" is not among them: nothing is ever released
-# to a revoked platform, whatever its owner thinks.
-TCB_STATUSES: Final = (
-    "UpToDate",
-    "SWHardeningNeeded",
-    "ConfigurationNeeded",
-    "ConfigurationAndSWHardeningNeeded",
-    "OutOfDate",
-    "OutOfDateConfigurationNeeded",
-)
 MAX_POLICY_SIZE: Final = 64 * 1024  # characters; our limit
-MAX_VALUES: Final = 1000  # per list; our limit
-_MAX_UINT16: Final = 0xFFFF  # ISVPRODID and ISVSVN are 16 bits wide (Intel SDM volume 3D, SECS)
+MAX_ALTERNATIVES: Final = 256  # ways in which a policy can be met; our limit
+MAX_RELEASES: Final = 10**9
+_RELEASES: Final = "max_releases"
+
+# What holds where nobody speaks of it; the members that speak, and the default.
+_DEFAULTS: Final[tuple[tuple[tuple[str, ...], Terms], ...]] = (
+    (("tcb_statuses", "tcb_grace"), Terms(tcb_statuses=("UpToDate",))),
+    (("dangerously_allow_debug",), Terms(dangerously_allow_debug=False)),
+    (("dangerously_allow_sept_ve",), Terms(dangerously_allow_sept_ve=False)),
+    (("insecure_accept_simulated",), Terms(insecure_accept_simulated=False)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One way in which a policy can be met: all of these terms, and the defaults where none of them speaks."""
+
+    groups: tuple[Group, ...]
+
+    @property
+    def path(self) -> str:
+        """The innermost table that makes it differ from the others; "" for the policy's own."""
+        return max((group.path for group in self.groups), key=len)
+
+    @property
+    def tee(self) -> str | None:
+        """The kind of environment that it is about; None: it names none, or two."""
+        told = {group.terms.tee for group in self.groups if group.terms.tee is not None}
+        told |= {tee for tee, names in (("SGX", OF_SGX), ("TDX", OF_TDX)) if any(map(self._says, names))}
+        return told.pop() if len(told) == 1 else None
+
+    @property
+    def defaults(self) -> tuple[Terms, ...]:
+        """What holds beside the groups; what is about TDs alone, where it is about TDs."""
+        silent = (terms for names, terms in _DEFAULTS if not any(map(self._says, names)))
+        return tuple(terms for terms in silent if self.tee == "TDX" or terms.dangerously_allow_sept_ve is None)
+
+    def problem(self) -> MalformedPolicy | None:
+        """Why it names nobody, or somebody by half; None: it names somebody."""
+        found = self._named_twice() or self._half_a_signer() or self._nobody()
+        if found is None:
+            return None
+        message, seen, hint = found
+        return bad(message if not self.path else f"{message} ({self.path.rstrip('.')})", seen=seen, hint=hint)
+
+    def _half_a_signer(self) -> tuple[str, str, str] | None:
+        lacking = [name for name in SIGNED if not self._says(name)]
+        if self._says("mr_signer") and lacking:
+            hint = "a signer vouches for every program and version it ever signed; minimum_isv_svn = 0 means just that"
+            return "the policy names half of an identity", f"no {', no '.join(lacking)}", hint
+        if self._says("isv_prod_id") and not self._says("mr_signer"):
+            return "isv_prod_id means nothing without its mr_signer", "no mr_signer", "add mr_signer"
+        return None
+
+    def _nobody(self) -> tuple[str, str, str] | None:
+        if any(map(self._says, ("mr_enclave", "mr_signer", "mr_td"))):
+            return None
+        if self._says("policy_ids_matched"):
+            hint = 'a policy of the attestation service names it; say which kind: tee = "SGX"'
+            return None if self.tee else ("the policy names no kind of environment", "no tee", hint)
+        if self.tee == "TDX":
+            hint = "mr_td is the TD's initial contents; name it, or policy_ids_matched"
+            return "the policy names a TD by half", "no mr_td", hint
+        hint = "name mr_enclave, or mr_signer with isv_prod_id and minimum_isv_svn, or mr_td, or policy_ids_matched"
+        return "the policy names no enclave", "neither mr_enclave nor mr_signer", hint
+
+    def _says(self, name: str) -> bool:
+        return any(group.terms.says(name) for group in self.groups)
+
+    def _named_twice(self) -> tuple[str, str, str] | None:
+        told = {group.terms.tee for group in self.groups if group.terms.tee is not None}
+        sgx, tdx = ([name for name in names if self._says(name)] for names in (OF_SGX, OF_TDX))
+        if (sgx or "SGX" in told) and (tdx or "TDX" in told):
+            seen = " and ".join([*sorted(told), *sgx[:1], *tdx[:1]])
+            return "the policy names two kinds of environment at once", seen, "make them alternatives, by [[any]]"
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourcePolicy:
-    """Who may have one secret. See the module's text for the meaning of absent members.
+    """Who may have one secret, and how often. See the module's text for the meaning of absent members.
+
+    `max_releases`: how often in all the secret is given away; None: as often as somebody may have it. Whoever releases
+    counts, not `decide`.
 
     Raises:
-        MalformedPolicy: the members do not make a policy, e.g. no identity is named.
+        MalformedPolicy: the terms do not make a policy, e.g. an alternative names no identity.
     """
 
-    mr_enclave: tuple[MrEnclave, ...] = ()
-    mr_signer: tuple[MrSigner, ...] = ()
-    isv_prod_id: tuple[int, ...] = ()
-    minimum_isv_svn: int | None = None
-    tcb_statuses: tuple[str, ...] = ("UpToDate",)
-    dangerously_allow_debug: bool = False
-    insecure_accept_simulated: bool = False
+    terms: Terms
+    max_releases: int | None = None
+    alternatives: tuple[Alternative, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Refuse policies that name no identity, or half of one."""
-        if not self.mr_enclave and not self.mr_signer:
-            hint = "name mr_enclave, or mr_signer with isv_prod_id and minimum_isv_svn"
-            raise _bad("the policy names no enclave", seen="neither mr_enclave nor mr_signer", hint=hint)
-        signer = {
-            "mr_signer": bool(self.mr_signer),
-            "isv_prod_id": bool(self.isv_prod_id),
-            "minimum_isv_svn": self.minimum_isv_svn is not None,
-        }
-        lacking = [name for name, present in signer.items() if not present]
-        if self.mr_signer and lacking:
-            hint = (
-                "a signer vouches for every program and version it ever signed; write minimum_isv_svn = 0 to mean that"
-            )
-            raise _bad("the policy names half of an identity", seen=f"no {', no '.join(lacking)}", hint=hint)
-        if self.isv_prod_id and not self.mr_signer:
-            raise _bad("isv_prod_id means nothing without its mr_signer", seen="no mr_signer", hint="add mr_signer")
-        if not self.tcb_statuses:
-            raise _bad("tcb_statuses allows nothing", seen="an empty list", hint="leave it out for UpToDate only")
+        """Write the defaults of a flat policy out, and refuse what names nobody."""
+        if not self.terms.any and not self.terms.all:
+            object.__setattr__(self, "terms", _filled(self.terms))
+        problems = _shape(self.terms)
+        if problems:
+            raise problems[0].error
+        object.__setattr__(self, "alternatives", _alternatives(self.terms))
 
     @classmethod
     def from_toml(cls, text: str) -> ResourcePolicy:
@@ -95,12 +151,7 @@ class ResourcePolicy:
         Raises:
             MalformedPolicy: no TOML, an unknown or missing member, or a value of another type or range.
         """
-        _refuse_long(text)
-        try:
-            members = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as exc:
-            raise _bad("the policy is not TOML", seen=exc if isinstance(exc, ValueError) else "too deep") from exc
-        return cls.from_mapping(members)
+        return cls.from_mapping(_toml(text))
 
     @classmethod
     def from_json(cls, text: str) -> ResourcePolicy:
@@ -109,14 +160,7 @@ class ResourcePolicy:
         Raises:
             MalformedPolicy: as `from_toml`.
         """
-        _refuse_long(text)
-        try:
-            members = json.loads(text, object_pairs_hook=_unique)
-        except (ValueError, RecursionError) as exc:
-            raise _bad("the policy is not JSON", seen=type(exc).__name__) from exc
-        if not isinstance(members, dict):
-            raise _bad("the policy is no object", seen=type(members).__name__, wanted="an object")
-        return cls.from_mapping(members)
+        return cls.from_mapping(_json(text))
 
     @classmethod
     def from_mapping(cls, members: Mapping[str, object]) -> ResourcePolicy:
@@ -125,112 +169,119 @@ class ResourcePolicy:
         Raises:
             MalformedPolicy: an unknown or missing member, or a value of another type or range.
         """
-        known = tuple(field.name for field in fields(cls))
-        for name in members:
-            if name not in known:
-                nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0)[0]
-                raise _bad(
-                    f"the policy has an unknown member {name!r}",
-                    wanted=", ".join(known),
-                    hint=f"did you mean {nearest}?",
-                )
-        defaults = {field.name: field.default for field in fields(cls)}
-        values = {name: members.get(name, defaults[name]) for name in known}
-        return cls(
-            mr_enclave=_measurements(members, "mr_enclave", MrEnclave),
-            mr_signer=_measurements(members, "mr_signer", MrSigner),
-            isv_prod_id=tuple(sorted({_uint16("isv_prod_id", item) for item in _listed(members, "isv_prod_id")})),
-            minimum_isv_svn=None
-            if "minimum_isv_svn" not in members
-            else _uint16("minimum_isv_svn", members["minimum_isv_svn"]),
-            tcb_statuses=_statuses(members),
-            dangerously_allow_debug=_flag("dangerously_allow_debug", values["dangerously_allow_debug"]),
-            insecure_accept_simulated=_flag("insecure_accept_simulated", values["insecure_accept_simulated"]),
-        )
+        terms, releases, problems = _read(members)
+        if problems:
+            raise problems[0].error
+        return cls(terms=terms, max_releases=releases)
+
+    @property
+    def tees(self) -> tuple[str, ...]:
+        """The kinds of environment that can have the secret."""
+        return tuple(tee for tee in TEES if any(each.tee == tee for each in self.alternatives))
+
+    @property
+    def policy_ids(self) -> tuple[str, ...]:
+        """The attestation service's policies that it speaks of: what evidence has to be held against."""
+        return tuple(sorted({each for group in every(self.terms) for each in group.terms.policy_ids_matched}))
 
     def to_mapping(self) -> dict[str, object]:
-        """The policy as plain values, every default written out; `from_mapping` gives it back."""
-        identity: dict[str, object] = {
-            "mr_enclave": [item.hex() for item in self.mr_enclave],
-            "mr_signer": [item.hex() for item in self.mr_signer],
-            "isv_prod_id": list(self.isv_prod_id),
-        }
-        members = {name: value for name, value in identity.items() if value}
-        if self.minimum_isv_svn is not None:
-            members["minimum_isv_svn"] = self.minimum_isv_svn
-        return {
-            **members,
-            "tcb_statuses": list(self.tcb_statuses),
-            "dangerously_allow_debug": self.dangerously_allow_debug,
-            "insecure_accept_simulated": self.insecure_accept_simulated,
-        }
+        """The policy as plain values; `from_mapping` gives it back. A flat one's defaults are written out."""
+        releases = {} if self.max_releases is None else {_RELEASES: self.max_releases}
+        return {**self.terms.to_mapping(), **releases}
 
     def to_json(self) -> str:
         """The policy as one line of JSON, the same for equal policies."""
         return json.dumps(self.to_mapping(), sort_keys=True, separators=(",", ":"))
 
 
-def _measurements(members: Mapping[str, object], name: str, kind: type[M]) -> tuple[M, ...]:
-    found: set[M] = set()
-    for item in _listed(members, name):
+def problems_of(text: str) -> tuple[Problem, ...]:
+    """Everything for which a policy file, TOML or JSON, does not load; nothing: it loads.
+
+    Whom it names is looked at only when every member can be read.
+    """
+    try:
+        members = _json(text) if text.lstrip().startswith("{") else _toml(text)
+    except MalformedPolicy as exc:
+        return (Problem("", exc),)
+    terms, _, problems = _read(members)
+    return tuple(problems or _shape(terms))
+
+
+def _read(members: Mapping[str, object]) -> tuple[Terms, int | None, list[Problem]]:
+    problems: list[Problem] = []
+    releases = None
+    if _RELEASES in members:
         try:
-            if not isinstance(item, str):
-                raise _bad(f"{name} is not text", seen=type(item).__name__, wanted="64 hex digits")
-            found.add(kind.from_hex(item))
-        except ValueError as exc:
-            raise _bad(f"{name} is no measurement", seen=str(exc), wanted="64 hex digits") from exc
-    return tuple(sorted(found, key=lambda item: item.value))
+            releases = number(MAX_RELEASES, least=1)(_RELEASES, members[_RELEASES])
+        except MalformedPolicy as exc:
+            problems.append(Problem(_RELEASES, exc))
+    terms = read_terms({name: value for name, value in members.items() if name != _RELEASES}, "", problems)
+    return terms, releases, problems
 
 
-def _statuses(members: Mapping[str, object]) -> tuple[str, ...]:
-    if "tcb_statuses" not in members:
-        return ("UpToDate",)
-    named = _listed(members, "tcb_statuses")
-    for item in named:
-        if item not in TCB_STATUSES:
-            hint = "nothing is released to a revoked platform" if item == "Revoked" else None
-            raise _bad("tcb_statuses names no releasable status", seen=item, wanted=", ".join(TCB_STATUSES), hint=hint)
-    return tuple(status for status in TCB_STATUSES if status in named)
+def _shape(terms: Terms) -> list[Problem]:
+    """What is wrong with terms that were read: too many of them, or somebody named by half."""
+    tables = sum(1 for _ in every(terms))
+    ways = _ways(terms)
+    if tables > 1 + MAX_TABLES or ways > MAX_ALTERNATIVES:
+        seen = f"{tables} tables, {ways} alternatives"
+        wanted = f"<= {MAX_TABLES} tables inside any and all, <= {MAX_ALTERNATIVES} alternatives"
+        return [Problem("", bad("the policy says too much", seen=seen, wanted=wanted))]
+    found = ((each.path, each.problem()) for each in _alternatives(terms))
+    return [Problem(path.rstrip("."), error) for path, error in found if error is not None]
 
 
-def _listed(members: Mapping[str, object], name: str) -> list[object]:
-    """The values of a member: a list, or one value standing for itself; nothing only when the member is absent."""
-    if name not in members:
-        return []
-    value = members[name]
-    items = list(value) if isinstance(value, list | tuple) else [value]
-    if not items:
-        raise _bad(f"{name} allows nothing", seen="an empty list", hint="leave it out, or name what is allowed")
-    if len(items) > MAX_VALUES:
-        raise _bad(f"{name} names too much", seen=f"{len(items)} values", wanted=f"<= {MAX_VALUES}")
-    return items
+def _ways(terms: Terms) -> int:
+    """How many alternatives there are, without making them."""
+    ways = sum(map(_ways, terms.any)) or 1
+    for each in terms.all:
+        ways *= _ways(each)
+    return ways
 
 
-def _uint16(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_UINT16:
-        raise _bad(f"{name} is no 16-bit number", seen=repr(value)[:80], wanted=f"0 to {_MAX_UINT16}")
-    return value
+def _alternatives(terms: Terms) -> tuple[Alternative, ...]:
+    return tuple(Alternative(groups) for groups in _expanded(terms, ""))
 
 
-def _flag(name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise _bad(f"{name} is neither true nor false", seen=repr(value)[:80], wanted="true or false, without quotes")
-    return value
+def _expanded(terms: Terms, path: str) -> list[tuple[Group, ...]]:
+    ways: list[tuple[Group, ...]] = [(Group(path, terms),)]
+    for index, each in enumerate(terms.all):
+        ways = [way + more for way in ways for more in _expanded(each, f"{path}all[{index}].")]
+    if terms.any:
+        inner = [more for index, each in enumerate(terms.any) for more in _expanded(each, f"{path}any[{index}].")]
+        ways = [way + more for way in ways for more in inner]
+    return ways
 
 
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """An object whose members are named once: of two, a reader could believe the other."""
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        message = "a member is named twice"
-        raise ValueError(message)
+def _filled(terms: Terms) -> Terms:
+    """A flat policy says its defaults, as it always did: the stored form of a policy is bound to its secret."""
+    return replace(
+        terms,
+        tcb_statuses=terms.tcb_statuses or ("UpToDate",),
+        dangerously_allow_debug=bool(terms.dangerously_allow_debug),
+        insecure_accept_simulated=bool(terms.insecure_accept_simulated),
+    )
+
+
+def _toml(text: str) -> dict[str, object]:
+    _refuse_long(text)
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as exc:  # a TOMLDecodeError is a ValueError
+        raise bad("the policy is not TOML", seen=exc if isinstance(exc, ValueError) else "too deep") from exc
+
+
+def _json(text: str) -> dict[str, object]:
+    _refuse_long(text)
+    try:
+        members = strict_value(text)
+    except (ValueError, RecursionError) as exc:
+        raise bad("the policy is not JSON", seen=exc if isinstance(exc, ValueError) else "too deep") from exc
+    if not isinstance(members, dict):
+        raise bad("the policy is no object", seen=type(members).__name__, wanted="an object")
     return members
 
 
 def _refuse_long(text: str) -> None:
     if len(text) > MAX_POLICY_SIZE:
-        raise _bad("the policy is too long", seen=f"{len(text)} characters", wanted=f"<= {MAX_POLICY_SIZE}")
-
-
-def _bad(message: str, *, seen: object = None, wanted: object = None, hint: str | None = None) -> MalformedPolicy:
-    return MalformedPolicy(message, seen=seen, wanted=wanted, hint=hint)
+        raise bad("the policy is too long", seen=f"{len(text)} characters", wanted=f"<= {MAX_POLICY_SIZE}")
