@@ -28,15 +28,17 @@ from bench.__main__ import machine
 
 from ambergate.stores.audit import AuditLog, known
 from ambergate.stores.audit_check import check_whole
-from ambergate.stores.audit_rows import Draft, append_entries, read_head
+from ambergate.stores.audit_rows import Draft, append_entries, take_head
 from ambergate.stores.checkpoints import CheckpointSigner
 from ambergate.stores.engine import open_database
-from ambergate.stores.transactions import reading, writing
+from ambergate.stores.transactions import reading, writing_by_driver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy import Engine
+
+    from ambergate.stores.merkle import Frontier
 
 AT: Final = datetime(2026, 11, 27, 14, tzinfo=UTC)
 SIGNER: Final = CheckpointSigner("attest.example/audit/v1", bytes(range(32)))
@@ -142,17 +144,19 @@ def _fill(engine: Engine, count: int) -> int | None:
     AuditLog(engine, SIGNER, now=lambda: AT).close()
     began, written = time.perf_counter(), 0
     while True:
-        with writing(engine) as connection:
-            head = known(read_head(connection))
+        with writing_by_driver(engine) as cursor:
+            head = known(take_head(cursor))
             missing = min(count - head.frontier.size, _FILL)
             if missing <= 0:
                 break
             drafts = [Draft.of(_RECORD, jti=uuid4()) for _ in range(missing)]
-            append_entries(
-                connection, head.frontier, drafts, lambda frontier: SIGNER.signed(frontier.size, frontier.root(), at=AT)
-            )
+            append_entries(cursor, head, drafts, _note, dialect=engine.dialect.name)
             written += missing
     return round(written / (time.perf_counter() - began)) if written else None
+
+
+def _note(frontier: Frontier) -> str:
+    return SIGNER.signed(frontier.size, frontier.root(), at=AT)
 
 
 def _sync(folder: Path) -> float:

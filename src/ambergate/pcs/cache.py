@@ -138,6 +138,18 @@ class CachedCollateral:
             self._fly(wanted, entry, flight, fingerprint, changed=changed)
         return flight.result(self._policy.patience)
 
+    def at_hand(self, *, fmspc: Fmspc, ca: str, tee: str) -> Collateral | None:
+        """What `collateral` would return, if it is held, unchanged at its source, and no refresh is due; else None."""
+        wanted = Wanted.of(fmspc, ca, tee)
+        fingerprint = self._source.fingerprint(fmspc=fmspc, ca=ca, tee=tee)
+        at = self._now()
+        with self._lock:
+            entry = self._entries.get(wanted)
+            if entry is None or (fingerprint is not None and fingerprint != entry.fingerprint):
+                return None
+            self._entries.move_to_end(wanted)  # used last
+            return None if entry.due(at, self._policy) else entry.serving(at)
+
     def holdings(self) -> tuple[Holding, ...]:
         """What is held, until when, and what failed: for people and for metrics."""
         with self._lock:

@@ -31,14 +31,16 @@ from ambergate.stores.audit_rows import (
     find_entry,
     last_place,
     read_head,
+    take_head,
     touch_head,
 )
 from ambergate.stores.checkpoints import MAX_NOTE
 from ambergate.stores.group_commit import GroupCommit
 from ambergate.stores.merkle import EMPTY_ROOT, Frontier, inclusion_proof
-from ambergate.stores.transactions import reading, writing
+from ambergate.stores.transactions import reading, writing, writing_by_driver
 
 if TYPE_CHECKING:
+    from asyncio import Future
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
@@ -109,6 +111,14 @@ class AuditLog:
             Unavailable: the database does not answer. The record may have become durable.
         """
         return self._commits.put(Draft.of(record, jti=jti))
+
+    def append_soon(self, draft: Draft) -> Future[int]:
+        """Append a record from an event loop; the future has its place once it is durable, and fails as `append` does.
+
+        Raises:
+            Unavailable: nothing more can be written now.
+        """
+        return self._commits.submit(draft)
 
     def checkpoint(self) -> str:
         """The newest signed checkpoint.
@@ -181,14 +191,19 @@ class AuditLog:
         return range(head.frontier.size - len(drafts), head.frontier.size)
 
     def _append(self, drafts: Sequence[Draft]) -> Head:
-        with writing(self._engine) as connection:
-            found = known(read_head(connection))
-            if found.note != self._head.note:  # another node wrote: does it continue what we know?
-                check_head(connection, found, self.key)
-                check_continues(connection, self.key.opened(self._head.note), found)
+        with writing_by_driver(self._engine) as cursor:
+            found = known(take_head(cursor))
+            if found.note != self._head.note:
+                self._follow(found)
             elif found.frontier != self._head.frontier:
                 raise NotIntact("the audit log's head was changed")
-            return append_entries(connection, found.frontier, drafts, self._note)
+            return append_entries(cursor, found, drafts, self._note, dialect=self._engine.dialect.name)
+
+    def _follow(self, found: Head) -> None:
+        """Another node wrote: does it continue what we know? Nobody writes meanwhile, so this may read by itself."""
+        with reading(self._engine) as connection:
+            check_head(connection, found, self.key)
+            check_continues(connection, self.key.opened(self._head.note), found)
 
     def _note(self, frontier: Frontier) -> str:
         return self._signer.signed(frontier.size, frontier.root(), at=self._now())

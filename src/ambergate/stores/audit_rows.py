@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from sqlalchemy import Connection, Row
+    from sqlalchemy.engine.interfaces import DBAPICursor
 
 MAX_RECORD: Final = 64 * 1024  # bytes of one entry; known records have below 4 KiB
 _HEAD_ID: Final = 1
@@ -54,6 +55,15 @@ class Draft:
             text = json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False)
         except (TypeError, ValueError, RecursionError) as exc:
             raise Malformed("an audit record is not JSON", code="malformed-record", seen=ascii(exc)) from exc
+        return cls.written(text, jti=jti)
+
+    @classmethod
+    def written(cls, text: str, *, jti: UUID | None = None) -> Draft:
+        """A record that is in its one text already.
+
+        Raises:
+            Malformed: longer than `MAX_RECORD`.
+        """
         if len(text) > MAX_RECORD:
             raise Malformed("an audit record is too long", code="malformed-record", seen=f"{len(text)} bytes")
         return cls(text, jti)
@@ -83,11 +93,21 @@ def read_head(connection: Connection) -> Head | None:
     Raises:
         NotIntact: it is not what was written.
     """
-    row = connection.exec_driver_sql(_READ_HEAD).first()
+    return _head_of(connection.exec_driver_sql(_READ_HEAD).first())
+
+
+def take_head(cursor: DBAPICursor) -> Head | None:
+    """As `read_head`, through the driver."""
+    cursor.execute(_READ_HEAD)
+    return _head_of(cursor.fetchone())
+
+
+def _head_of(row: Sequence[Any] | None) -> Head | None:
     if row is None:
         return None
+    size, peaks, note = row
     try:
-        return Head(Frontier.unpack(row.size, bytes(row.peaks)), row.note)
+        return Head(Frontier.unpack(size, bytes(peaks)), note)
     except (ValueError, TypeError) as exc:
         raise NotIntact("the audit log's head is not what was written", seen=str(exc)) from exc
 
@@ -100,36 +120,33 @@ def begin_log(connection: Connection, note: str) -> Head:
 
 
 def append_entries(
-    connection: Connection, frontier: Frontier, drafts: Sequence[Draft], note: Callable[[Frontier], str]
+    cursor: DBAPICursor, head: Head, drafts: Sequence[Draft], note: Callable[[Frontier], str], *, dialect: str
 ) -> Head:
-    """Append behind the frontier, and move the head, within a write transaction that has read it.
+    """Append behind the head, and move it, within a write transaction that has read it.
 
     Args:
-        connection: of that transaction.
-        frontier: the head's.
+        cursor: of that transaction's driver.
+        head: as it was read.
         drafts: one at least.
         note: the signed checkpoint of the new frontier.
+        dialect: the engine's name; it says how the driver marks parameters.
     """
-    rows = []
+    mark = "%s" if dialect == POSTGRES else "?"
+    frontier, rows = head.frontier, []
     for draft in drafts:
         seq = frontier.size
         frontier, made = frontier.append(leaf_hash(draft.record.encode()))
         jti = None if draft.jti is None else str(draft.jti)
         rows.append((seq, jti, draft.record, b"".join(made)))
-    connection.exec_driver_sql(_marked(_APPEND, connection), rows)
-    head = Head(frontier, note(frontier))
-    connection.exec_driver_sql(_marked(_MOVE_HEAD, connection), (frontier.size, frontier.packed(), head.note))
-    return head
+    cursor.executemany(_APPEND.replace("?", mark), rows)
+    moved = Head(frontier, note(frontier))
+    cursor.execute(_MOVE_HEAD.replace("?", mark), (frontier.size, frontier.packed(), moved.note))
+    return moved
 
 
 def touch_head(connection: Connection) -> None:
     """Write the head as it is: what a full or read-only disk refuses."""
     connection.exec_driver_sql(_TOUCH_HEAD)
-
-
-def _marked(statement: str, connection: Connection) -> str:
-    """The statement with its parameters marked as this engine's driver has it."""
-    return statement.replace("?", "%s") if connection.dialect.name == POSTGRES else statement
 
 
 def read_entries(connection: Connection, start: int, end: int) -> Iterator[Entry]:

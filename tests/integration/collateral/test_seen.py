@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ from ambergate.stores.platforms import PlatformStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from sqlalchemy import Engine
 
@@ -82,9 +84,13 @@ def evidence(data: bytes = b"data", *, bound: bytes = b"data", platform: Simulat
     return Evidence(quote=quote, nonce=None, runtime_data=data, policy_ids=(), algorithm="ES256")
 
 
+def attest(attestation: Attestation, sent: Evidence, *, at: datetime) -> str:
+    return asyncio.run(attestation.told(attestation.judge(sent, ANYBODY, at=at)))
+
+
 def test_each_kind_is_one_row_however_often_it_attests(attestation: Attestation, seen: PlatformStore) -> None:
     for seconds in (0, 10, 120):
-        attestation.attest(evidence(), ANYBODY, at=NOW + timedelta(seconds=seconds))
+        attest(attestation, evidence(), at=NOW + timedelta(seconds=seconds))
     (row,) = seen.all()
     assert (row.kind.tee, row.kind.fmspc, row.kind.ca) == ("SGX", PLATFORM.fmspc, "platform")
     assert row.kind.anchor == hashlib.sha256(TrustAnchor.from_pem(PLATFORM.root_pem).key).digest()
@@ -94,12 +100,12 @@ def test_each_kind_is_one_row_however_often_it_attests(attestation: Attestation,
 def test_a_platform_that_the_policy_refuses_is_seen(attestation: Attestation, seen: PlatformStore, site: Site) -> None:
     site.keep(site.kept, said(status=TcbStatus.OUT_OF_DATE))
     with pytest.raises(NotWelcome):
-        attestation.attest(evidence(), ANYBODY, at=NOW)
+        attest(attestation, evidence(), at=NOW)
     assert len(seen.all()) == 1
 
 
 def test_what_is_not_genuine_or_not_fresh_is_not(attestation: Attestation, seen: PlatformStore) -> None:
     for wrong in (evidence(bound=b"other data"), evidence(platform=OTHER)):
         with pytest.raises(NotGenuine):
-            attestation.attest(wrong, ANYBODY, at=NOW)
+            attest(attestation, wrong, at=NOW)
     assert seen.all() == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -82,12 +83,16 @@ def test_what_others_chose_is_bounded() -> None:
     assert (len(told), len(told[0]["seen"]), len(str(record["message"]))) == (64, 256, 256)
 
 
+def keep(trail: AuditTrail, decided: Decision) -> None:
+    asyncio.run(trail.record(decided))
+
+
 def test_a_decision_that_has_too_much_to_say_is_kept_all_the_same(engine: Engine, log: AuditLog) -> None:
     """Ten policies with all that they may say: longer than an entry can be. Else there would be no answer, ever."""
     said = tuple({"rule": "r" * 256, "seen": "\u00fc" * 256, "wanted": "w" * 256} for _ in range(64))
     outcomes = [PolicyOutcome(policy=POLICY, matched=False, mismatches=said)] * 10
     refusal = NotWelcome("no", mismatches=said)
-    AuditTrail(log, lambda: ("request", "trace")).record(decision(policies=outcomes, error=refusal))
+    keep(AuditTrail(log, lambda: ("request", "trace")), decision(policies=outcomes, error=refusal))
     (record,) = kept(engine)
     assert (record["verdict"], record["shortened"], record["mismatches"]) == ("refused", True, [])
     assert [(each["hash"], each["mismatches"]) for each in record["policies"]] == [(POLICY.hash.hex(), [])] * 10
@@ -97,8 +102,8 @@ def test_a_decision_that_has_too_much_to_say_is_kept_all_the_same(engine: Engine
 def test_a_refused_decision_names_no_token(engine: Engine, log: AuditLog) -> None:
     """A token that became too long has an id already."""
     trail = AuditTrail(log, lambda: (None, None))
-    trail.record(decision(token_id=UUID(int=5), error=TooLarge("too long")))
-    trail.record(decision(token_id=UUID(int=6)))
+    keep(trail, decision(token_id=UUID(int=5), error=TooLarge("too long")))
+    keep(trail, decision(token_id=UUID(int=6)))
     assert [record["jti"] for record in kept(engine)] == [None, str(UUID(int=6))]
     assert log.find(UUID(int=5)) is None
     assert log.find(UUID(int=6)) is not None
@@ -107,7 +112,7 @@ def test_a_refused_decision_names_no_token(engine: Engine, log: AuditLog) -> Non
 def test_what_cannot_be_recorded_is_unavailable(log: AuditLog, caplog: pytest.LogCaptureFixture) -> None:
     log.close()
     with pytest.raises(Unavailable, match="cannot be recorded") as caught:
-        AuditTrail(log, lambda: (None, None)).record(decision())
+        keep(AuditTrail(log, lambda: (None, None)), decision())
     assert caught.value.code == "audit-unavailable"
     assert "a decision is not recorded" in caplog.text
 

@@ -49,6 +49,8 @@ class Shelf:
     def get(self, policy_id: UUID, /) -> Policy | None:
         return self._held.get(policy_id)
 
+    at_hand = get
+
 
 def request(*numbers: int) -> Evidence:
     ids = tuple(UUID(int=number) for number in numbers)
@@ -154,3 +156,13 @@ def test_policies_are_known_from_memory(engine: Engine) -> None:
 
 def test_nobody_has_policies() -> None:
     assert NamedPolicies(Shelf(), {}).wanted(request(), ANYBODY) == ()
+
+
+def test_at_hand_are_policies_that_are_here_and_take_no_time() -> None:
+    named = NamedPolicies(Shelf(policy(1), policy(2), policy(3, PolicyLanguage.REGO)), {})
+    found = named.at_hand(request(1), holder(2))
+    assert found is not None
+    assert [each.id.int for each in found] == [1]
+    assert named.at_hand(request(), holder()) == ()
+    assert named.at_hand(request(1, 9), holder()) is None, "one is not in memory: it may be in the database"
+    assert named.at_hand(request(1, 3), holder()) is None, "one is in Rego: another process judges it"

@@ -50,7 +50,7 @@ def test_a_part_that_is_missing_or_broken(material: dict[str, bytes], name: str)
 
 
 class Unasked:
-    def record(self, decision: Decision, /) -> None:
+    async def record(self, decision: Decision, /) -> None:
         raise AssertionError(decision)
 
 

@@ -326,3 +326,31 @@ def test_a_bad_file_with_nothing_else_says_what_is_wrong_with_it(tmp_path: Path)
     PLATFORM.save_collateral(tmp_path, at=AT).write_text("{}")
     with cache(DirectoryCollateral(tmp_path / "collateral"), Clock()) as kept, pytest.raises(MalformedCollateral):
         get(kept)
+
+
+def test_at_hand_is_what_is_held_unchanged_and_not_due() -> None:
+    shelf, clock = Shelf(published()), Clock()
+
+    def at_hand() -> Collateral | None:
+        return kept.at_hand(fmspc=PLATFORM.fmspc, ca=PLATFORM.ca, tee="SGX")
+
+    with cache(shelf, clock) as kept:
+        assert at_hand() is None
+        assert shelf.asked == 0, "nobody was asked"
+        first = get(kept)
+        assert at_hand() is first
+        clock.turn(hours=24)
+        assert at_hand() is None, "a refresh is due: whoever asks for it starts it"
+        clock.turn(days=30)
+        assert at_hand() is None
+        assert shelf.asked == 1
+
+
+def test_a_changed_file_is_not_at_hand(tmp_path: Path) -> None:
+    PLATFORM.save_collateral(tmp_path, at=AT)
+    with cache(DirectoryCollateral(tmp_path / "collateral"), Clock()) as kept:
+        first = get(kept)
+        assert kept.at_hand(fmspc=PLATFORM.fmspc, ca=PLATFORM.ca, tee="SGX") is first
+        for file in (tmp_path / "collateral").iterdir():
+            file.write_text(file.read_text() + "\n")
+        assert kept.at_hand(fmspc=PLATFORM.fmspc, ca=PLATFORM.ca, tee="SGX") is None

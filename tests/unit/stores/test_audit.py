@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import select
 from tests.unit.stores.audit_scene import ROOTLESS, SIGNER, Clock, faults, filled, reopened
 
 from ambergate.core.errors import Malformed, NotIntact, Unavailable
 from ambergate.stores.audit import PIN_EVERY, AuditLog, read_pin
 from ambergate.stores.audit_check import check_whole
 from ambergate.stores.audit_rows import MAX_RECORD
-from ambergate.stores.engine import open_database, reading
+from ambergate.stores.engine import open_database, reading, writing
 from ambergate.stores.merkle import inclusion_holds, leaf_hash
 from ambergate.stores.tables import audit_entries
 
@@ -86,14 +86,14 @@ def test_a_record_is_durable_when_its_caller_returns(log: AuditLog, place: Path 
 def test_a_database_that_fails_fails_the_caller_and_nothing_else(log: AuditLog, engine: Engine) -> None:
     log.append({"n": 0})
 
-    def fail(*arguments: object) -> None:
-        if "INSERT INTO audit_entries" in str(arguments[2]):
-            raise Unavailable("disk full")
+    def rename(name: str, to: str) -> None:
+        with writing(engine) as connection:
+            connection.exec_driver_sql(f"ALTER TABLE {name} RENAME TO {to}")
 
-    event.listen(engine, "before_cursor_execute", fail)
-    with pytest.raises(Unavailable):
+    rename("audit_entries", "elsewhere")
+    with pytest.raises(Unavailable, match="does not answer"):
         log.append({"n": 1})
-    event.remove(engine, "before_cursor_execute", fail)
+    rename("elsewhere", "audit_entries")
     assert log.append({"n": 2}) == 1
     assert faults(engine) == []
 

@@ -8,12 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import Column, Engine, ForeignKey, Integer, MetaData, Table, create_engine, insert, select, text
+from sqlalchemy import Column, Engine, ForeignKey, Integer, MetaData, Table, create_engine, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from ambergate.core.errors import SettingsError, Unavailable
 from ambergate.stores.engine import MAX_URL, open_database, open_engine, reading, writing
-from ambergate.stores.transactions import WRITERS_LOCK
+from ambergate.stores.tables import changes
+from ambergate.stores.transactions import WRITERS_LOCK, writing_by_driver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -215,3 +216,46 @@ def test_other_machines_are_spoken_to_over_checked_tls(url: str, mode: str | Non
     engine = open_engine(url)
     assert engine.url.query.get("sslmode") == mode
     assert "insecure_sslmode" not in engine.url.query
+
+
+def test_what_is_written_by_the_driver_is_whole_or_nothing(engine: Engine) -> None:
+    def write(text: str) -> None:
+        with writing_by_driver(engine) as cursor:
+            cursor.execute(f"INSERT INTO changes (kind, number) VALUES ('{text}', 1)")
+            if text == "dropped":
+                raise RuntimeError
+
+    write("kept")
+    with pytest.raises(RuntimeError):
+        write("dropped")
+    with pytest.raises(IntegrityError):
+        write("kept")
+    with reading(engine) as connection:
+        assert connection.scalars(select(changes.c.kind)).all() == ["kept"]
+
+
+def test_writers_by_the_driver_wait_for_the_others(place: Path | str, engine: Engine) -> None:
+    """Each reads what the other wrote: no update is lost."""
+    with writing(engine) as connection:
+        connection.execute(insert(changes).values(kind="count", number=0))
+
+    def add(by_driver: bool) -> None:  # noqa: FBT001
+        own = open_database(place)
+        for _ in range(20):
+            if by_driver:
+                with writing_by_driver(own) as cursor:
+                    cursor.execute("SELECT number FROM changes WHERE kind = 'count'")
+                    (number,) = cursor.fetchone() or (None,)
+                    assert number is not None
+                    cursor.execute(f"UPDATE changes SET number = {number + 1}")
+            else:
+                with writing(own) as connection:
+                    number = connection.scalar(select(changes.c.number).where(changes.c.kind == "count"))
+                    assert number is not None
+                    connection.execute(update(changes).values(number=number + 1))
+        own.dispose()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, [True, False, True, False]))
+    with reading(engine) as connection:
+        assert connection.scalar(select(changes.c.number)) == 80

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
@@ -18,7 +19,7 @@ from ambergate.core.measurements import TeeTcbSvn
 from ambergate.core.quote import TdReport, TeeType, encode_quote, parse_quote
 from ambergate.core.verify import TrustAnchor, VerifiedQuote, Verifier, verify_quote
 from ambergate.core.verify import memo as module
-from ambergate.simulator.faults import FAULTS, SPECIMEN
+from ambergate.simulator.faults import FAULTS, SPECIMEN, TD_SPECIMEN
 from ambergate.simulator.platform import SimulatedPlatform
 
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -206,7 +207,7 @@ def test_memory_is_bounded_and_forgets_what_was_used_longest_ago() -> None:
     quotes = [platform.quote(SPECIMEN, bytes(64)) for platform in platforms]
     for index in (0, 1, 0, 2):
         verifier.verify(quotes[index], COLLATERAL, at=AT)
-    cuts = [module._cut(raw) for raw in quotes]
+    cuts = [module.cut_for_memory(raw) for raw in quotes]
     assert [cut is not None and verifier._platforms.get(cut.digest) is not None for cut in cuts] == [True, False, True]
 
 
@@ -243,7 +244,7 @@ def test_the_time_zone_must_be_said(warm: Verifier) -> None:
 def td_digest(report: TdReport, version: int) -> bytes:
     quote = parse_quote(RAW)
     raw = encode_quote(replace(quote, header=replace(quote.header, version=version, tee=TeeType.TDX), body=report))
-    cut = module._cut(raw)
+    cut = module.cut_for_memory(raw)
     assert cut is not None
     return cut.digest
 
@@ -261,3 +262,35 @@ def test_of_a_td_all_that_its_status_depends_on_is_in_the_key() -> None:
         digests = {td_digest(report, version) for report in (base, *changes)}
         assert len(digests) == 1 + len(changes)
     assert len({td_digest(REPORT, 4), td_digest(REPORT, 5), td_digest(long, 5)}) == 3
+
+
+def test_what_it_knows_is_known_for_this_collateral_and_this_instant_only(warm: Verifier) -> None:
+    cut = module.cut_for_memory(PLATFORM.quote(SPECIMEN, bytes(range(64))))
+    other = module.cut_for_memory(PLATFORM.sibling(at=AT, random=stream("unknown")).quote(SPECIMEN, bytes(64)))
+    assert cut is not None
+    assert other is not None
+    assert warm.knows(cut, COLLATERAL, at=AT)
+    assert not warm.knows(other, COLLATERAL, at=AT)
+    assert not warm.knows(cut, COLLATERAL, at=AT + timedelta(days=31))
+    assert not warm.knows(cut, PLATFORM.collateral(at=AT + timedelta(days=1)), at=AT + timedelta(days=1))
+
+
+def test_a_quote_that_was_cut_already_is_the_same_quote(from_memory: Verifier) -> None:
+    raw = PLATFORM.quote(SPECIMEN, bytes(range(64)))
+    cut = module.cut_for_memory(raw)
+    assert cut is not None
+    verified = from_memory.verify_cut(cut, COLLATERAL, at=AT)
+    quote = parse_quote(raw)
+    assert (verified.report, verified.tee, verified.quote) == (quote.body, TeeType.SGX, quote)
+    assert verified.quote_digest == hashlib.sha256(raw).digest()
+    with pytest.raises(ValueError, match="time zone"):
+        from_memory.verify_cut(cut, COLLATERAL, at=AT.replace(tzinfo=None))
+
+
+def test_a_verdict_that_was_changed_is_what_it_was_changed_to(warm: Verifier) -> None:
+    """Its report and digest are those of the other quote, not of the one that was remembered."""
+    verified = warm.verify(RAW, COLLATERAL, at=AT)
+    td = PLATFORM.td_quote(TD_SPECIMEN, bytes(64))
+    changed = replace(verified, quote=parse_quote(td))
+    assert (changed.report, changed.tee) == (parse_quote(td).body, TeeType.TDX)
+    assert changed.quote_digest == hashlib.sha256(td).digest()

@@ -11,7 +11,7 @@ from tests.unit.simulator.stream import stream
 from ambergate.core.measurements import Measurement384, TeeTcbSvn
 from ambergate.core.quote import Quote, TdReport, TeeType, encode_quote, parse_quote
 from ambergate.core.quote.layout import MAX_TRAILING
-from ambergate.core.verify.memo import _cut
+from ambergate.core.verify.memo import cut_for_memory
 from ambergate.simulator.faults import SPECIMEN
 from ambergate.simulator.faults.scene import TD_SPECIMEN
 from ambergate.simulator.platform import SimulatedPlatform
@@ -46,7 +46,7 @@ QUOTES = {
 def test_each_octet_is_part_of_the_key_or_checked_each_time(name: str) -> None:
     raw, begins, size = QUOTES[name]
     ends = begins + size
-    whole = _cut(raw + b"\1")
+    whole = cut_for_memory(raw + b"\1")
     assert whole is not None
     assert whole.signed == raw[:ends]
     assert whole.signature == parse_quote(raw).signature == raw[ends + 4 : ends + 68]
@@ -60,7 +60,7 @@ def test_each_octet_is_part_of_the_key_or_checked_each_time(name: str) -> None:
     for at in range(len(raw) + 1):
         changed = bytearray(raw + b"\1")
         changed[at] ^= 1
-        parts = _cut(bytes(changed))
+        parts = cut_for_memory(bytes(changed))
         same = parts is not None and parts.digest == whole.digest
         assert same is (at in free), at
 
@@ -68,11 +68,12 @@ def test_each_octet_is_part_of_the_key_or_checked_each_time(name: str) -> None:
 @pytest.mark.parametrize("name", list(QUOTES))
 def test_what_is_no_whole_quote_is_left_to_the_parser(name: str) -> None:
     raw, begins, size = QUOTES[name]
-    whole = _cut(raw)
+    whole = cut_for_memory(raw)
     assert whole is not None
     for cut in (0, 7, 8, 47, 53, begins + size, begins + size + 3, begins + size + 4, begins + size + 67, len(raw) - 1):
-        assert _cut(raw[:cut]) is None
-    assert _cut(raw + bytes(MAX_TRAILING)) == whole
-    assert _cut(raw + bytes(MAX_TRAILING + 1)) is None
+        assert cut_for_memory(raw[:cut]) is None
+    padded = raw + bytes(MAX_TRAILING)
+    assert cut_for_memory(padded) == whole._replace(raw=padded)
+    assert cut_for_memory(raw + bytes(MAX_TRAILING + 1)) is None
     for version in (0, 2, 6):
-        assert _cut(bytes((version,)) + raw[1:]) is None
+        assert cut_for_memory(bytes((version,)) + raw[1:]) is None

@@ -6,11 +6,17 @@ what is not known is left out, never made up.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Final
 
 from ambergate.core.quote.report import EnclaveReport
+from ambergate.core.verify.verdict import digests_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from ambergate.core.collateral.bundle import Collateral
     from ambergate.core.quote.td_report import TdReport
     from ambergate.core.verify.verdict import VerifiedQuote
 
@@ -51,7 +57,7 @@ def evidence_claims(verified: VerifiedQuote) -> dict[str, object]:
     claims: dict[str, object] = {
         "attester_type": verified.tee.name,
         "attester_tcb_status": verified.tcb_status.value,
-        "attester_tcb_date": verified.tcb_date.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "attester_tcb_date": _told(verified.tcb_date),
         **(_sgx_claims(report) if isinstance(report, EnclaveReport) else _tdx_claims(report, verified)),
         **_collateral_claims(verified),
     }
@@ -99,15 +105,23 @@ def _tdx_claims(report: TdReport, verified: VerifiedQuote) -> dict[str, object]:
 
 
 def _collateral_claims(verified: VerifiedQuote) -> dict[str, object]:
-    digests = verified.digests
+    digests = {**_digest_claims(verified.collateral), "quotehash": verified.quote_digest.hex()}
+    return {f"{verified.tee.name.lower()}_collateral": digests}
+
+
+@functools.lru_cache(64)  # as many bundles as their digests are remembered of
+def _digest_claims(collateral: Collateral) -> Mapping[str, str]:
+    digests = digests_of(collateral)
     return {
-        f"{verified.tee.name.lower()}_collateral": {
-            "qeidcerthash": digests.qe_identity_chain.hex(),
-            "qeidcrlhash": digests.qe_identity_crl.hex(),
-            "qeidhash": digests.qe_identity.hex(),
-            "quotehash": digests.quote.hex(),
-            "tcbinfocerthash": digests.tcb_info_chain.hex(),
-            "tcbinfocrlhash": digests.tcb_info_crl.hex(),
-            "tcbinfohash": digests.tcb_info.hex(),
-        }
+        "qeidcerthash": digests.qe_identity_chain.hex(),
+        "qeidcrlhash": digests.qe_identity_crl.hex(),
+        "qeidhash": digests.qe_identity.hex(),
+        "tcbinfocerthash": digests.tcb_info_chain.hex(),
+        "tcbinfocrlhash": digests.tcb_info_crl.hex(),
+        "tcbinfohash": digests.tcb_info.hex(),
     }
+
+
+@functools.lru_cache(256)  # a TCB info has some ten levels
+def _told(date: datetime) -> str:
+    return date.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -18,15 +18,16 @@ verified from nothing by `verify_quote`, which also words every refusal: this mo
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeGuard
 
 from ambergate.core.collateral.certificates import END_OF_CERTIFICATE
 from ambergate.core.errors import NotGenuine
 from ambergate.core.measurements import Ppid
-from ambergate.core.quote.codec import parse_quote
-from ambergate.core.quote.layout import MAX_QUOTE, MAX_TRAILING, PCK_CERT_CHAIN
+from ambergate.core.quote.codec import encode_quote, parse_quote
+from ambergate.core.quote.layout import MAX_QUOTE, MAX_TRAILING, PCK_CERT_CHAIN, TeeType
 from ambergate.core.quote.parts import cut_quote
-from ambergate.core.quote.report import REPORT_DATA
+from ambergate.core.quote.report import REPORT_DATA, read_enclave_report
+from ambergate.core.quote.td_report import read_td_report
 from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.core.verify.chain import check_pck_revocation, prove_issuers, prove_lists, prove_pck, read_pck
 from ambergate.core.verify.qe import prove_qe_report
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
     from ambergate.core.collateral.certificates import Certificate
     from ambergate.core.collateral.pck import PckExtension, RawPlatform
     from ambergate.core.quote.parts import QuoteParts
+    from ambergate.core.quote.report import EnclaveReport
+    from ambergate.core.quote.td_report import TdReport
     from ambergate.core.verify.statements import Endorsements
     from ambergate.core.verify.trail import Trail
     from ambergate.core.verify.verdict import Dated, TcbVerdict, Window
@@ -65,7 +68,6 @@ MAX_KINDS: Final = 4096  # kinds of platforms under one bundle
 MAX_KNOWN: Final = 256  # bundles under one CA; each takes about 100 KiB
 
 _NOBODY: Final = bytes(Ppid.WIDTH)
-_TDX: Final = 0x81  # the first octet of the TEE type
 
 # First eight bytes of the header (version, attestation key type, TEE type) -> where the report begins and ends.
 _SHAPES: Final = {
@@ -75,14 +77,30 @@ _SHAPES: Final = {
     bytes.fromhex("0500020000000000"): (54, 438),
     bytes.fromhex("0500020081000000"): (54, None),  # the body's descriptor says
 }
+_TDX: Final = TeeType.TDX.value  # the first octet of the TEE type
 
 
-class _Parts(NamedTuple):
-    """A quote cut into what is always checked and the digest of what may be remembered."""
+class Cut(NamedTuple):
+    """A quote cut into what is always checked and the digest of what may be remembered. Nothing of it is proven.
 
+    `digest` names all of a quote that its platform decides: two quotes of one digest have one shape, one kind of TEE,
+    and one certificate chain. Whatever was read from these of one, holds of the other.
+    """
+
+    raw: bytes
+    report: bytes  # of the enclave or TD
     signed: bytes
     signature: bytes
     digest: bytes
+
+    @property
+    def tee(self) -> TeeType:
+        """Whose report it is."""
+        return TeeType.TDX if self.raw[4] == _TDX else TeeType.SGX
+
+    def read_report(self) -> EnclaveReport | TdReport:
+        """The report, parsed."""
+        return read_enclave_report(self.report) if self.tee is TeeType.SGX else read_td_report(self.report)
 
 
 class _Known(NamedTuple):
@@ -167,21 +185,31 @@ class Verifier:
             msg = "`at` must say its time zone"
             raise ValueError(msg)
         raw = bytes(raw)
-        parts = _cut(raw)
-        if parts is not None:
-            fact = self._platforms.get(parts.digest)
-            if (
-                fact is not None
-                and (fact.collateral is collateral or fact.collateral == collateral)
-                and fact.not_before <= at <= fact.not_after
-                and is_signed_raw(fact.attestation_key, parts.signature, parts.signed)
-            ):
-                return _Recalled.of(raw, fact, at)
-            fact = self._prove(raw, collateral, at)
-            if fact is not None:
-                self._platforms.put(parts.digest, fact)
-                return _Recalled.of(raw, fact, at)
-        return verify_quote(parse_quote(raw), collateral, at=at, anchor=self.anchor)
+        cut = cut_for_memory(raw)
+        if cut is None:
+            return verify_quote(parse_quote(raw), collateral, at=at, anchor=self.anchor)
+        return self._verify(cut, collateral, at)
+
+    def knows(self, cut: Cut, collateral: Collateral, *, at: datetime) -> bool:
+        """Whether `verify_cut` has but one signature to check."""
+        return _holds(self._platforms.get(cut.digest), collateral, at)
+
+    def verify_cut(self, cut: Cut, collateral: Collateral, *, at: datetime) -> VerifiedQuote:
+        """As `verify`, of a quote that was cut already."""
+        if at.tzinfo is None:
+            msg = "`at` must say its time zone"
+            raise ValueError(msg)
+        return self._verify(cut, collateral, at)
+
+    def _verify(self, cut: Cut, collateral: Collateral, at: datetime) -> VerifiedQuote:
+        fact = self._platforms.get(cut.digest)
+        if _holds(fact, collateral, at) and is_signed_raw(fact.attestation_key, cut.signature, cut.signed):
+            return _Recalled.of(cut, fact, at)
+        fact = self._prove(cut.raw, collateral, at)
+        if fact is not None:
+            self._platforms.put(cut.digest, fact)
+            return _Recalled.of(cut, fact, at)
+        return verify_quote(parse_quote(cut.raw), collateral, at=at, anchor=self.anchor)
 
     def _prove(self, raw: bytes, collateral: Collateral, at: datetime) -> _Fact | None:
         """The steps of `verify_quote`, those that depend on the collateral alone at most once. None: one failed."""
@@ -225,28 +253,57 @@ class Verifier:
         return claim, known
 
 
+def _holds(fact: _Fact | None, collateral: Collateral, at: datetime) -> TypeGuard[_Fact]:
+    """Whether a fact says anything of this collateral at this instant."""
+    return (
+        fact is not None
+        and (fact.collateral is collateral or fact.collateral == collateral)
+        and fact.not_before <= at <= fact.not_after
+    )
+
+
 class _Recalled(VerifiedQuote):
     """A verdict that rests on memory. Its quote is parsed, and its steps are taken again, when somebody asks."""
 
-    __slots__ = ("_fact", "_raw")
+    __slots__ = ("_cut", "_fact", "_report")
 
-    _raw: bytes
+    _cut: Cut | None  # None, like the fact: somebody made this of another verdict, with other values
     _fact: _Fact
+    _report: EnclaveReport | TdReport
 
     @classmethod
-    def of(cls, raw: bytes, fact: _Fact, at: datetime) -> VerifiedQuote:
+    def of(cls, cut: Cut, fact: _Fact, at: datetime) -> VerifiedQuote:
         self = cls.__new__(cls)
-        _put_raw(self, raw)  # the class is frozen for everybody else
+        _put_cut(self, cut)  # the class is frozen for everybody else
         _put_fact(self, fact)
         _put_at(self, at)
         return self
+
+    @property
+    def tee(self) -> TeeType:
+        """As `VerifiedQuote.tee`."""
+        return self.quote.header.tee if self._cut is None else self._cut.tee
+
+    @property
+    def report(self) -> EnclaveReport | TdReport:
+        """As `VerifiedQuote.report`; nothing else of the quote is parsed."""
+        return self._report
+
+    @property
+    def quote_digest(self) -> bytes:
+        """As `VerifiedQuote.quote_digest`: what is encoded again is what came."""
+        return hashlib.sha256(encode_quote(self.quote) if self._cut is None else self._cut.raw).digest()
 
     def __getattr__(self, name: str) -> object:
         """Everything else, which is made at first use."""
         value: object
         match name:
-            case "quote":
-                value = parse_quote(self._raw)
+            case "_report":
+                value = self.quote.body if self._cut is None else self._cut.read_report()
+            case "_cut":
+                value = None
+            case "quote" if self._cut is not None:
+                value = parse_quote(self._cut.raw)
             case "tcb" | "platform" | "collateral":
                 value = getattr(self._fact, name)
             case "anchor":
@@ -262,11 +319,11 @@ class _Recalled(VerifiedQuote):
 
 
 # How the frozen class is filled: by its slots.
-_put_raw, _put_fact = (_Recalled.__dict__[slot].__set__ for slot in ("_raw", "_fact"))
+_put_cut, _put_fact = (_Recalled.__dict__[slot].__set__ for slot in ("_cut", "_fact"))
 _put_at = VerifiedQuote.__dict__["at"].__set__
 
 
-def _cut(raw: bytes) -> _Parts | None:
+def cut_for_memory(raw: bytes) -> Cut | None:
     """The quote cut up; None where its shape is not plain, which the parser then judges."""
     begins, ends = _SHAPES.get(raw[:8], (0, None))
     if begins == 54:
@@ -283,8 +340,9 @@ def _cut(raw: bytes) -> _Parts | None:
         digest.update(raw[:28])
     else:
         digest.update(raw[:28] + raw[48:54])
-    digest.update(_judged_of(raw, raw[begins:ends]))
-    return _Parts(raw[:ends], raw[data : data + 64], digest.digest())
+    report = raw[begins:ends]
+    digest.update(_judged_of(raw, report))
+    return Cut(raw, report, raw[:ends], raw[data : data + 64], digest.digest())
 
 
 def _judged_of(header: bytes, report: bytes) -> bytes:

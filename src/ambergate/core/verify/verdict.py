@@ -158,7 +158,12 @@ class VerifiedQuote:
     @property
     def digests(self) -> CollateralDigests:
         """SHA-256 of the quote and of every statement that the verdict rests on."""
-        return replace(_digests_of(self.collateral), quote=hashlib.sha256(encode_quote(self.quote)).digest())
+        return replace(digests_of(self.collateral), quote=self.quote_digest)
+
+    @property
+    def quote_digest(self) -> bytes:
+        """SHA-256 of the quote as it came."""
+        return hashlib.sha256(encode_quote(self.quote)).digest()
 
     @property
     def tee(self) -> TeeType:
@@ -181,8 +186,8 @@ class VerifiedQuote:
 
 
 @functools.lru_cache(64)  # bundles; one is some 30 kB and stays the same for weeks
-def _digests_of(c: Collateral) -> CollateralDigests:
-    """Of a bundle's statements; that of the quote is left empty."""
+def digests_of(c: Collateral) -> CollateralDigests:
+    """SHA-256 of a bundle's statements; that of the quote is left empty."""
     crl = hashlib.sha256(crl_der(c.root_ca_crl)).digest()
     return CollateralDigests(
         qe_identity_chain=_sha256(c.qe_identity_issuer_chain),

@@ -30,20 +30,20 @@ class AuditTrail:
 
     Args:
         log: where they go.
-        request: the caller's id of the request that this thread works for, and ours.
+        request: the caller's id of the request that this task works for, and ours.
     """
 
     def __init__(self, log: AuditLog, request: Callable[[], tuple[str | None, str | None]]) -> None:
         self._recorder = Recorder(log, request)
 
-    def record(self, decision: Decision) -> None:
+    async def record(self, decision: Decision) -> None:
         """Returns once the decision is durable.
 
         Raises:
             Unavailable: it is not known to be; nothing may be told of it.
         """
         jti = decision.token_id if decision.error is None else None
-        self._recorder.append(record_of(decision), jti=jti, shortened=_shortened)
+        await self._recorder.append_soon(record_of(decision), jti=jti, shortened=_shortened)
 
 
 def record_of(decision: Decision) -> dict[str, object]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
@@ -20,7 +19,7 @@ from ambergate.core.token.jose import load_object
 from ambergate.core.token.names import Profile
 from ambergate.core.token.profiles import MAX_DATA_DEPTH
 from ambergate.services.attestation.evidence import Evidence, Rule
-from ambergate.services.attestation.routes import read_json_body
+from ambergate.services.attestation.routes import attested, read_json_body
 from ambergate.services.attestation.wire import MAX_RUNTIME_DATA, TokenResponse, decode_base64
 from ambergate.services.web.bodies import decode
 from ambergate.services.web.problems import headers_of, json_response, status_of, text_of
@@ -102,7 +101,7 @@ def azure_route(attestation: Attestation, authorise: Authoriser, now: Callable[[
         if version not in VERSIONS:
             raise _bad("the API version is not spoken here", seen=(version or "")[:32], wanted=" or ".join(VERSIONS))
         evidence = read_sgx_enclave(decode(await read_json_body(request), SgxEnclaveRequest))
-        return json_response(TokenResponse(await run_in_threadpool(attestation.attest, evidence, caller, at=now())))
+        return json_response(TokenResponse(await attested(attestation, evidence, caller, at=now())))
 
     async def handle(request: Request) -> Response:
         try:

@@ -53,6 +53,16 @@ class NamedPolicies:
             )
         return tuple(policy for policy in found.values() if policy is not None)
 
+    def at_hand(self, evidence: Evidence, caller: Caller) -> tuple[Policy, ...] | None:
+        """As `wanted`, if all of them are in memory and are judged here and now; None: ask for them, and take time.
+
+        Rego is judged in another process, which may take as long as it is let.
+        """
+        ids = dict.fromkeys(evidence.policy_ids or caller.policy_ids)
+        found = [self._policies.at_hand(each) for each in ids]
+        policies = tuple(each for each in found if each is not None and each.language is not PolicyLanguage.REGO)
+        return policies if len(policies) == len(found) else None
+
     def judge(
         self, policies: Sequence[Policy], claims: Mapping[str, object], *, at: datetime
     ) -> tuple[PolicyOutcome, ...]:

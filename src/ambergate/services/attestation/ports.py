@@ -57,6 +57,15 @@ class CollateralSource(Protocol):
         ...
 
 
+@runtime_checkable
+class CollateralAtHand(Protocol):
+    """A source that can tell what it would answer without waiting."""
+
+    def at_hand(self, *, fmspc: Fmspc, ca: str, tee: str) -> Collateral | None:
+        """The statements, if they are held and may be served; None: ask for them."""
+        ...
+
+
 class Holding(Protocol):
     """What is held for one platform family."""
 
@@ -117,7 +126,7 @@ class Authorisation(Protocol):
 class Audit(Protocol):
     """Keeps every decision."""
 
-    def record(self, decision: Decision, /) -> None:
+    async def record(self, decision: Decision, /) -> None:
         """Returns once the decision is durable; raises `Unavailable` when that is not known."""
         ...
 
@@ -127,6 +136,10 @@ class Policies(Protocol):
 
     def get(self, policy_id: UUID, /) -> Policy | None:
         """The policy as it is now; None: there is none. Raises `Unavailable`."""
+        ...
+
+    def at_hand(self, policy_id: UUID, /) -> Policy | None:
+        """The policy as it is now, if that can be told without waiting; None: `get` may know."""
         ...
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ambergate.core.appraise.appraisal import appraise
 from ambergate.core.appraise.grace import verify_within_grace
@@ -23,14 +23,14 @@ from ambergate.core.quote.layout import PCK_CERT_CHAIN
 from ambergate.core.token.claims import SIMULATED_SUFFIX
 from ambergate.core.token.issue import Issuance, issue_token
 from ambergate.core.token.names import Profile
-from ambergate.core.verify.forecast import PlatformKind
-from ambergate.core.verify.memo import Verifier
-from ambergate.core.verify.recent import Recent
+from ambergate.core.verify.memo import Verifier, cut_for_memory
 from ambergate.core.verify.steps import BY_ID
 from ambergate.core.verify.verifier import prove_certified
 from ambergate.services.attestation.binding import check_binding
 from ambergate.services.attestation.decision import Decision, is_refusal
+from ambergate.services.attestation.known import KnownPlatforms
 from ambergate.services.attestation.named import NamedPolicies, check_matched
+from ambergate.services.attestation.ports import CollateralAtHand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,17 +38,20 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from ambergate.core.appraise.appraisal import Appraisal
+    from ambergate.core.appraise.named import Policy
     from ambergate.core.appraise.policy import AppraisalPolicy
+    from ambergate.core.collateral.bundle import Collateral
     from ambergate.core.collateral.needs import Needs
     from ambergate.core.quote.layout import Quote
     from ambergate.core.verify.anchors import TrustAnchor
+    from ambergate.core.verify.memo import Cut
     from ambergate.core.verify.verdict import VerifiedQuote
     from ambergate.services.attestation.evidence import Evidence
+    from ambergate.services.attestation.known import Platform
     from ambergate.services.attestation.nonces import Nonces
     from ambergate.services.attestation.ports import Audit, Caller, CollateralSource, SeenPlatforms, SigningKeys
 
 DEFAULT_ALGORITHM: Final = "PS384"  # where neither request nor key names one: wire protocol, 1.4
-MAX_CHAINS: Final = 100_000  # whose needs are remembered; each takes below 1 KiB
 CHAIN_LENGTH: Final = 3  # certificates: root, intermediate, PCK
 
 
@@ -93,9 +96,32 @@ class Issuer:
         return (None if by_url else self.name) or self.base_url
 
 
+class Judged(NamedTuple):
+    """A decision, and the token that it gives; where it refuses, there is none."""
+
+    decision: Decision
+    token: str
+
+    def __repr__(self) -> str:
+        return "Judged(...)"
+
+
+class _Ready(NamedTuple):
+    """All that a decision asks others for."""
+
+    cut: Cut
+    platform: Platform
+    trust: Trust
+    verifier: Verifier
+    collateral: Collateral
+    policies: tuple[Policy, ...]
+
+
 class _NoPolicies:
     def get(self, policy_id: UUID, /) -> None:
         del policy_id
+
+    at_hand = get
 
 
 class Attestation:
@@ -136,11 +162,18 @@ class Attestation:
         self._issuer = issuer
         self._audit = audit
         self._named = named or NamedPolicies(_NoPolicies(), {})
-        self._seen = seen
-        self._needs: Recent[bytes, Needs] = Recent(MAX_CHAINS)
+        self._known = KnownPlatforms(seen)
 
-    def attest(self, evidence: Evidence, caller: Caller, *, at: datetime) -> str:
-        """A token for this evidence.
+    def judge_at_hand(self, evidence: Evidence, caller: Caller, *, at: datetime) -> Judged | None:
+        """As `judge`, if all that it takes is in memory; None: it may have to wait, or to prove a platform.
+
+        It then takes two signatures' time: short enough for a thread that others wait for.
+        """
+        ready = self._ready(evidence, caller, at)
+        return None if ready is None else self._judge(evidence, caller, at, ready)
+
+    def judge(self, evidence: Evidence, caller: Caller, *, at: datetime) -> Judged:
+        """What becomes of this evidence. Nobody may be told before `told` has recorded it. May wait.
 
         Args:
             evidence: what the request holds.
@@ -148,32 +181,43 @@ class Attestation:
             at: now, aware.
 
         Raises:
+            Unavailable: collateral cannot be had. That is no decision.
+        """
+        return self._judge(evidence, caller, at, None)
+
+    async def told(self, judged: Judged) -> str:
+        """The token, once the decision is recorded.
+
+        Raises:
             Malformed: the nonce is not one.
             TooLarge: a token could not hold the runtime data.
             NotGenuine: quote, nonce, chain, signature or binding does not hold; names the step.
             NotWelcome: the service's policy refuses it, or a named one that must match; or a named one is not here.
-            Unavailable: collateral cannot be had, or the decision cannot be recorded.
+            Unavailable: the decision cannot be recorded.
         """
+        await self._audit.record(judged.decision)
+        if judged.decision.error is not None:
+            raise judged.decision.error
+        return judged.token
+
+    def _judge(self, evidence: Evidence, caller: Caller, at: datetime, ready: _Ready | None) -> Judged:
         decision = Decision(at=at, key_id=caller.key_id, quote_hash=hashlib.sha256(evidence.quote).digest())
         try:
-            token = self._decide(evidence, caller, decision)
+            return Judged(decision, self._decide(evidence, caller, decision, ready))
         except AmberError as error:
-            if is_refusal(error):
-                decision.error = error
-                self._audit.record(decision)
-            raise
-        self._audit.record(decision)
-        return token
+            if not is_refusal(error):
+                raise
+            decision.error = error
+            return Judged(decision, "")
 
-    def _decide(self, evidence: Evidence, caller: Caller, decision: Decision) -> str:
+    def _decide(self, evidence: Evidence, caller: Caller, decision: Decision, ready: _Ready | None) -> str:
         at = decision.at
-        policies = self._named.wanted(evidence, caller)
+        policies = self._named.wanted(evidence, caller) if ready is None else ready.policies
         fresh = self._nonces.check(evidence.nonce, at) if evidence.nonce is not None else b""
-        trust, verified = self._verify(evidence.quote, at)
+        trust, platform, verified = self._verify(evidence.quote, at) if ready is None else self._verify_ready(ready, at)
         decision.verified, decision.simulated = verified, trust.simulated
         azure = check_binding(verified, evidence, fresh)
-        if self._seen is not None:
-            self._seen.saw(PlatformKind.of(verified), at=at)
+        self._known.saw(platform, verified, at=at)
         appraisal = appraise(verified, self._policy, at=at)
         decision.claims = appraisal.claims
         decision.policies = self._named.judge(policies, appraisal.claims, at=at)
@@ -182,38 +226,56 @@ class Attestation:
         algorithm = evidence.algorithm or caller.default_algorithm or DEFAULT_ALGORITHM
         key = self._keys.key_for(algorithm)
         profile = Profile(evidence.profile or caller.profile or evidence.endpoint_profile)
-        issuance = self._issuance(evidence, trust, appraisal, at, azure=azure)
-        issuance = replace(issuance, policies=tuple(decision.policies))
+        issuance = self._issuance(evidence, trust, appraisal, decision, azure=azure)
         decision.token_id, decision.profile, decision.algorithm = issuance.token_id, profile, algorithm
         return issue_token(appraisal, issuance, key, algorithm, profile=profile)
 
-    def _verify(self, raw: bytes, at: datetime) -> tuple[Trust, VerifiedQuote]:
-        try:
-            quote = parse_quote(raw)
-        except MalformedEvidence as exc:
-            raise _failed("1.1.quote_format", exc) from exc
-        needs = self._needs_of(quote)
+    def _ready(self, evidence: Evidence, caller: Caller, at: datetime) -> _Ready | None:
+        """All that `_decide` asks others for, if none of it has to be waited for."""
+        cut = cut_for_memory(evidence.quote)
+        platform = None if cut is None else self._known.get(cut.digest)
+        if cut is None or platform is None or not self._known.quiet(platform, at):
+            return None
+        needs = platform.needs
+        trust, verifier = self._roots[needs.root_key]
+        collateral = None
+        if isinstance(trust.collateral, CollateralAtHand):
+            collateral = trust.collateral.at_hand(fmspc=needs.fmspc, ca=needs.ca, tee=needs.tee)
+        if collateral is None or not verifier.knows(cut, collateral, at=at):
+            return None
+        policies = self._named.at_hand(evidence, caller)
+        return None if policies is None else _Ready(cut, platform, trust, verifier, collateral, policies)
+
+    def _verify_ready(self, ready: _Ready, at: datetime) -> tuple[Trust, Platform, VerifiedQuote]:
+        return ready.trust, ready.platform, ready.verifier.verify_cut(ready.cut, ready.collateral, at=at)
+
+    def _verify(self, raw: bytes, at: datetime) -> tuple[Trust, Platform | None, VerifiedQuote]:
+        cut = cut_for_memory(raw)
+        platform = None if cut is None else self._known.get(cut.digest)
+        needs = self._needs_of(raw, cut) if platform is None else platform.needs
         trust, verifier = self._root(needs)
         collateral = trust.collateral.collateral(fmspc=needs.fmspc, ca=needs.ca, tee=needs.tee)
         verified = verify_within_grace(
             lambda when: verifier.verify(raw, collateral, at=when), collateral, self._policy, at=at
         )
-        return trust, verified
+        return trust, platform or (None if cut is None else self._known.get(cut.digest)), verified
 
-    def _needs_of(self, quote: Quote) -> Needs:
-        """What to fetch for it. Remembered by the chain that says so: to read one costs as much as some signatures.
+    def _needs_of(self, raw: bytes, cut: Cut | None) -> Needs:
+        """What to fetch for it. Remembered by the platform's digest: to read a chain costs as much as some signatures.
 
         Nothing is fetched for a chain that its root's holder did not sign: no stranger chooses what is asked for.
         """
-        key = quote.tee.name.encode() + hashlib.sha256(quote.certification.data).digest()
-        needs = self._needs.get(key) if quote.certification.kind == PCK_CERT_CHAIN else None
-        if needs is None:
-            try:
-                needs = needs_of(quote)
-            except (MalformedEvidence, MalformedCollateral) as exc:  # the sender's doing, not ours: it is the quote's
-                raise _failed(_unreadable_step(quote), exc) from exc
-            prove_certified(quote, self._root(needs)[0].anchor)
-            self._needs.put(key, needs)
+        try:
+            quote = parse_quote(raw)
+        except MalformedEvidence as exc:
+            raise _failed("1.1.quote_format", exc) from exc
+        try:
+            needs = needs_of(quote)
+        except (MalformedEvidence, MalformedCollateral) as exc:  # the sender's doing, not ours: it is the quote's
+            raise _failed(_unreadable_step(quote), exc) from exc
+        prove_certified(quote, self._root(needs)[0].anchor)
+        if cut is not None:
+            self._known.put(cut.digest, needs)
         return needs
 
     def _root(self, needs: Needs) -> tuple[Trust, Verifier]:
@@ -231,10 +293,10 @@ class Attestation:
         return found
 
     def _issuance(
-        self, evidence: Evidence, trust: Trust, appraisal: Appraisal, at: datetime, *, azure: bool
+        self, evidence: Evidence, trust: Trust, appraisal: Appraisal, decision: Decision, *, azure: bool
     ) -> Issuance:
         nonce = evidence.nonce
-        issued = at.replace(microsecond=0)
+        issued = decision.at.replace(microsecond=0)
         return Issuance(
             issuer=self._issuer.name_for(simulated=trust.simulated, by_url=evidence.by_url),
             base_url=self._issuer.base_url,
@@ -250,6 +312,7 @@ class Attestation:
             azure=azure,
             runtime_json=evidence.runtime_json,
             echo=evidence.echo,
+            policies=tuple(decision.policies),
         )
 
 

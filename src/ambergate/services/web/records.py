@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from ambergate.core.errors import AmberError, Malformed, Unavailable
+from ambergate.stores.audit_rows import Draft
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +26,7 @@ class Recorder:
 
     Args:
         log: where they go.
-        request: the caller's id of the request that this thread works for, and ours.
+        request: the caller's id of the request that this task or thread works for, and ours.
     """
 
     def __init__(self, log: AuditLog, request: Callable[[], tuple[str | None, str | None]]) -> None:
@@ -47,18 +50,52 @@ class Recorder:
         Raises:
             Unavailable: it is not known to be durable; nothing may be told of what it is about.
         """
-        request_id, trace_id = self._request()
-        whole = {**record, "request_id": request_id, "trace_id": trace_id}
+        whole = self._whole(record)
         try:
             try:
                 self._log.append(whole, jti=jti)
             except Malformed:  # too long
                 self._log.append({**shortened(whole), "shortened": True}, jti=jti)
         except AmberError as exc:
-            _log.error("a decision is not recorded: %s", exc.as_dict())
-            raise Unavailable(
-                "the decision cannot be recorded", code="audit-unavailable", seen=exc.code, hint="see docs/audit.md"
-            ) from exc
+            raise _unrecorded(exc) from exc
+
+    async def append_soon(
+        self,
+        record: Mapping[str, object],
+        *,
+        jti: UUID | None = None,
+        shortened: Callable[[Mapping[str, object]], Mapping[str, object]] = dict,
+    ) -> None:
+        """As `append`, on an event loop. The record holds no numbers but whole ones."""
+        whole = self._whole(record)
+        try:
+            try:
+                draft = _written(whole, jti)
+            except Malformed:  # too long
+                draft = _written({**shortened(whole), "shortened": True}, jti)
+            await self._log.append_soon(draft)
+        except AmberError as exc:
+            raise _unrecorded(exc) from exc
+
+    def _whole(self, record: Mapping[str, object]) -> dict[str, object]:
+        request_id, trace_id = self._request()
+        return {**record, "request_id": request_id, "trace_id": trace_id}
+
+
+def _written(record: Mapping[str, object], jti: UUID | None) -> Draft:
+    """As `Draft.of`, in a tenth of its time; of numbers that are not whole, writers of JSON have several ideas."""
+    try:
+        text = msgspec.json.encode(record, order="sorted")
+    except UnicodeEncodeError:  # half a character in something that was sent to us: told as an escape
+        return Draft.of(record, jti=jti)
+    return Draft.written(text.decode(), jti=jti) if text.isascii() else Draft.of(record, jti=jti)
+
+
+def _unrecorded(error: AmberError) -> Unavailable:
+    _log.error("a decision is not recorded: %s", error.as_dict())
+    return Unavailable(
+        "the decision cannot be recorded", code="audit-unavailable", seen=error.code, hint="see docs/audit.md"
+    )
 
 
 def bounded(mismatches: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
