@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from ambergate.cli.attestation import open_roots
 from ambergate.services.attestation.app import create_app, open_state
 from ambergate.services.attestation.config import load
+from ambergate.services.web.live import Live
 from ambergate.services.web.server import TlsFiles, bound_socket, serve
 
 if TYPE_CHECKING:
@@ -56,12 +57,12 @@ def main() -> None:
         threading.Thread(target=_tell, daemon=True).start()
 
     if kind == "bare":
-        serve(bare_handler(), tls, listener, on_start=started)
+        serve(Live.lasting(bare_handler(), tls), listener, on_start=started)
         return
     config = load(folder / "attestation.toml")
     with open_state(config, at=_now()) as state, open_roots(config, state.collateral) as roots:
         kept = state if kind == "service" else replace(state, audit=cast("AuditLog", Unrecorded()))
-        serve(create_app(config, kept, roots, now=_now), tls, listener, on_start=started)
+        serve(Live.lasting(create_app(config, kept, roots, now=_now), tls), listener, on_start=started)
 
 
 class Unrecorded:

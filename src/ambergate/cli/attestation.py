@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
+from ambergate.cli._serve import Reloading, serve_reloading, survive_hangup
 from ambergate.cli._services import (
     attestation_config,
     attestation_service,
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
+    from starlette.applications import Starlette
+
     from ambergate.pcs.fetcher import CollateralSource
     from ambergate.services.attestation.anchors import Anchor
+    from ambergate.services.attestation.app import State
     from ambergate.services.attestation.config import Config
     from ambergate.services.attestation.usecase import Trust
     from ambergate.stores.collateral import CollateralStore
@@ -49,20 +53,34 @@ def serve(config: Path | None, *, print_config: bool, as_json: bool) -> None:
     if print_config:
         print_settings(attestation_service(), config, as_json=as_json)
         return
-    from ambergate.services.attestation.app import create_app, open_state
+    from ambergate.services.attestation.app import open_state
+    from ambergate.services.attestation.config import FIXED
     from ambergate.services.web.server import bound_socket
-    from ambergate.services.web.server import serve as serve_forever
 
+    survive_hangup()
     settings = attestation_config(config)
     _log_to_stderr()
-    with open_state(settings, at=now(), now=now) as state, open_roots(settings, state.collateral) as roots:
+    with open_state(settings, at=now(), now=now) as state:
         listener = bound_socket(settings.host, settings.port)
         host, port = listener.getsockname()[:2]
+        site = Reloading(
+            settings, FIXED, load=lambda: attestation_config(config), tls=lambda config: config.tls, make=_maker(state)
+        )
+        serve_reloading(site, listener, on_start=lambda: _announce(settings, host, port, as_json=as_json))
 
-        def announce() -> None:
-            _announce(settings, roots, host, port, as_json=as_json)
 
-        serve_forever(create_app(settings, state, roots, now=now), settings.tls, listener, on_start=announce)
+def _maker(state: State) -> Callable[[Config, contextlib.ExitStack], Starlette]:
+    """Applications on one state. Each has its own sources of collateral; what is known of API keys they share."""
+    from ambergate.services.attestation.app import create_app
+    from ambergate.services.attestation.callers import Callers
+
+    callers = Callers(state.api_keys, now=now)
+
+    def make(config: Config, stack: contextlib.ExitStack) -> Starlette:
+        roots = stack.enter_context(open_roots(config, state.collateral))
+        return create_app(config, state, roots, now=now, callers=callers)
+
+    return make
 
 
 @contextlib.contextmanager
@@ -101,16 +119,16 @@ def _source(place: Path | str, anchor: Anchor) -> CollateralSource:
     return OnlineCollateral(place, api=anchor.api, update=anchor.update, verify=tls_context(anchor.cacerts))
 
 
-def _announce(config: Config, roots: list[Trust], host: str, port: int, *, as_json: bool) -> None:
+def _announce(config: Config, host: str, port: int, *, as_json: bool) -> None:
     if as_json:
-        told = [{"name": root.anchor.name, "simulated": root.simulated} for root in roots]
+        told = [{"name": root.anchor.name, "simulated": root.simulated} for root in config.anchors]
         echo_json(
             {"listening": {"host": host, "port": port}, "issuer": config.issuer or config.base_url, "anchors": told}
         )
     else:
         issuer = config.issuer or config.base_url
         click.echo(f"attestation service listening on https://{host}:{port}/appraisal/v1/, issuer {issuer}")
-        for root in roots:
+        for root in config.anchors:
             click.echo(f"  takes evidence under {root.anchor.name}")
             if root.simulated:
                 click.echo("  WARNING: that root is a software platform: its tokens prove nothing about hardware")

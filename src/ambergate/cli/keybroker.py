@@ -12,6 +12,7 @@ import click
 
 from ambergate.cli._broker_users import group as users
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
+from ambergate.cli._serve import Reloading, serve_reloading, survive_hangup
 from ambergate.cli._services import (
     check_config_command,
     keybroker_config,
@@ -26,10 +27,14 @@ from ambergate.core.release.resource_policy import MAX_POLICY_SIZE, ResourcePoli
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from contextlib import AbstractContextManager
+    from contextlib import AbstractContextManager, ExitStack
+
+    from starlette.applications import Starlette
 
     from ambergate.services.keybroker.app import State
+    from ambergate.services.keybroker.config import Config
     from ambergate.services.keybroker.keys import Keys
+    from ambergate.services.keybroker.trust import TrustedIssuers
     from ambergate.stores.secrets import StoredSecret
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -62,10 +67,11 @@ def serve(config: Path | None, *, print_config: bool, as_json: bool) -> None:
     if print_config:
         print_settings(keybroker_service(), config, as_json=as_json)
         return
-    from ambergate.services.keybroker.app import create_app, open_state
+    from ambergate.services.keybroker.app import open_state
+    from ambergate.services.keybroker.config import FIXED
     from ambergate.services.web.server import bound_socket
-    from ambergate.services.web.server import serve as serve_forever
 
+    survive_hangup()
     settings = keybroker_config(config)
     _log_to_stderr()
     with open_state(settings, now=now) as state:
@@ -79,12 +85,26 @@ def serve(config: Path | None, *, print_config: bool, as_json: bool) -> None:
                 click.echo(f"key broker listening on https://{host}:{port}/kbs/v1/")
             sys.stdout.flush()
 
-        serve_forever(
-            create_app(state, settings.trust, now=now, token_lifetime=settings.token_lifetime),
-            settings.tls,
-            listener,
-            on_start=announce,
+        site = Reloading(
+            settings, FIXED, load=lambda: keybroker_config(config), tls=lambda config: config.tls, make=_maker(state)
         )
+        serve_reloading(site, listener, on_start=announce)
+
+
+def _maker(state: State) -> Callable[[Config, ExitStack], Starlette]:
+    """Applications on one state, which hand on the issuers' keys that they have."""
+    from ambergate.services.keybroker.app import create_app
+
+    before: TrustedIssuers | None = None
+
+    def make(config: Config, _stack: ExitStack) -> Starlette:
+        nonlocal before
+        if before is not None:
+            config.trust.take_over(before)
+        before = config.trust
+        return create_app(state, config.trust, now=now, token_lifetime=config.token_lifetime)
+
+    return make
 
 
 group.add_command(users, "user")

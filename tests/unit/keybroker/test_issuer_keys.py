@@ -12,7 +12,14 @@ from tests.integration.keybroker.forge import AT, jwk, rsa_key
 
 from ambergate.core.errors import AmberError, MalformedToken, TimedOut, TooLarge, Unavailable
 from ambergate.core.token.check import KeySet
-from ambergate.services.keybroker.trust import MAX_AGE, MAX_STALE, RETRY_AFTER, IssuerKeys
+from ambergate.services.keybroker.trust import (
+    MAX_AGE,
+    MAX_STALE,
+    RETRY_AFTER,
+    IssuerKeys,
+    TrustedIssuer,
+    TrustedIssuers,
+)
 
 PUBLIC = rsa_key().public_key()
 SECOND = timedelta(seconds=1)
@@ -180,3 +187,30 @@ def test_who_has_keys_does_not_wait_for_a_slow_issuer() -> None:
     assert keys.get(AT + MAX_AGE, kid="one") is first
     go.set()
     thread.join()
+
+
+def trusted(issuer: Issuer, source: tuple[str, bytes] | None) -> TrustedIssuers:
+    return TrustedIssuers([TrustedIssuer(issuer="https://a", keys=IssuerKeys(issuer), source=source)])
+
+
+def test_a_new_configuration_serves_with_the_keys_of_the_old_while_the_issuer_is_away() -> None:
+    here, issuer = ("https://a/certs", b"roots"), Issuer()
+    old = trusted(issuer, here)
+    old.ready(AT)
+    issuer.answer = Unavailable("away")
+    new = trusted(issuer, here)
+    new.take_over(old)
+    new.ready(AT + SECOND)
+    assert issuer.asked == 1
+    with pytest.raises(Unavailable):
+        new.ready(AT + MAX_STALE)
+
+
+@pytest.mark.parametrize("source", [("https://b/certs", b"roots"), ("https://a/certs", b"other roots"), None])
+def test_keys_from_another_place_or_under_other_roots_are_not_taken_over(source: tuple[str, bytes] | None) -> None:
+    old, issuer = trusted(Issuer(), ("https://a/certs", b"roots") if source else None), Issuer()
+    old.ready(AT)
+    new = trusted(issuer, source)
+    new.take_over(old)
+    new.ready(AT)
+    assert issuer.asked == 1

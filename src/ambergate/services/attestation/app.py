@@ -146,6 +146,7 @@ def create_app(
     roots: Sequence[Trust],
     *,
     now: Callable[[], datetime],
+    callers: Callers | None = None,
     token_bytes: Callable[[int], bytes] = secrets.token_bytes,
 ) -> Starlette:
     """The attestation service as an ASGI application.
@@ -155,8 +156,10 @@ def create_app(
         state: opened by `open_state`.
         roots: the configuration's anchors with their collateral.
         now: the clock, aware.
+        callers: what is known of the API keys and their rates, of an application before this one.
         token_bytes: randomness for nonces.
     """
+    callers = callers or Callers(state.api_keys, now=now)
     nonces = Nonces(state.nonce_key, lifetime=config.nonce_lifetime, token_bytes=token_bytes)
     issuer = _issuer(config, state.pki)
     management = Management(state.policies, state.engines, signers=config.policy_signers)
@@ -171,7 +174,6 @@ def create_app(
         named=named,
         seen=state.platforms,
     )
-    callers = Callers(state.api_keys, now=now)
     authorise = Authoriser(callers, anonymous=config.insecure_allow_anonymous)
     readiness = Readiness(
         {

@@ -76,11 +76,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from ambergate.services.web.server import TlsFiles
+    from ambergate.services.web.tls import TlsFiles
     from ambergate.stores.engine import Server
     from ambergate.stores.key_encryption import KeyPlace
 
 SERVICE: Final = "attestation"
+# What a process holds on to from its start to its end: field of `Config` -> setting.
+FIXED: Final = {
+    "base_url": "base_url",
+    "host": "listen.host",
+    "port": "listen.port",
+    "database": "[store] database or password",
+    "key_encryption_key": "store.key_encryption_key",
+    "checkpoint": "audit.checkpoint",
+}
 MAX_ISSUER: Final = 200  # characters
 
 

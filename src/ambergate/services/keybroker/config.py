@@ -35,6 +35,7 @@ Paths are relative to the file's folder.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -47,6 +48,7 @@ from ambergate.services.keybroker.background import AttestationClient
 from ambergate.services.keybroker.fetch import KeySetFile, KeySetUrl
 from ambergate.services.keybroker.tables import Tables
 from ambergate.services.keybroker.trust import IssuerKeys, TrustedIssuer, TrustedIssuers
+from ambergate.services.web.settings.files import read_bounded
 from ambergate.services.web.settings.problems import Problems
 from ambergate.services.web.settings.reading import Settings, read
 from ambergate.services.web.settings.sources import NO_ENVIRONMENT
@@ -57,11 +59,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ambergate.services.keybroker.tables import Issuer, Verifier
-    from ambergate.services.web.server import TlsFiles
+    from ambergate.services.web.tls import TlsFiles
     from ambergate.stores.engine import Server
     from ambergate.stores.key_encryption import KeyPlace
 
 SERVICE: Final = "keybroker"
+# What a process holds on to from its start to its end: field of `Config` -> setting.
+FIXED: Final = {
+    "host": "listen.host",
+    "port": "listen.port",
+    "database": "[store] database or password",
+    "key_encryption_key": "store.key_encryption_key",
+    "checkpoint": "audit.checkpoint",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,15 +142,19 @@ def _issuer(table: Issuer, folder: Path) -> TrustedIssuer:
         wanted = "either jwks_url or jwks_file"
         raise SettingsError("an issuer's keys come from one place", seen=table.issuer, wanted=wanted)
     fetch: KeySetFile | KeySetUrl
+    source = None
     if table.jwks_url is not None:
         cacerts = None if table.cacerts is None else folder / table.cacerts
         fetch = KeySetUrl(_https(table.jwks_url), cacerts=cacerts)
+        roots = b"" if cacerts is None else read_bounded(cacerts, "issuers.cacerts")
+        source = table.jwks_url, hashlib.sha256(roots).digest()
     else:
         assert table.jwks_file is not None
         if table.cacerts is not None:
             raise SettingsError("cacerts means nothing for a jwks_file", seen=table.issuer, hint="leave it out")
         fetch = KeySetFile(folder / table.jwks_file)
-    return TrustedIssuer(issuer=table.issuer, keys=IssuerKeys(fetch), accept_simulated=table.insecure_accept_simulated)
+    accept_simulated = table.insecure_accept_simulated
+    return TrustedIssuer(issuer=table.issuer, keys=IssuerKeys(fetch), accept_simulated=accept_simulated, source=source)
 
 
 def _verifier(table: Verifier, folder: Path) -> AttestationClient:

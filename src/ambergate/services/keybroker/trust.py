@@ -65,6 +65,10 @@ class IssuerKeys:
         self._tried: datetime | None = None
         self._failure: Unavailable | None = None
 
+    def take_over(self, before: IssuerKeys) -> None:
+        """Hold what another held, as old as it is, so that a new configuration serves while the issuer is away."""
+        self._held = before._held
+
     def get(self, at: datetime, *, kid: str | None = None) -> KeySet:
         """The key set to check a token of this key id with.
 
@@ -124,11 +128,13 @@ class TrustedIssuer:
     """One issuer whose tokens are believed.
 
     `accept_simulated`: its word about software platforms is believed too; a key's policy must ask for it as well.
+    `source`: where its keys are fetched, and under which roots; None: what one configuration holds is not the next's.
     """
 
     issuer: str
     keys: IssuerKeys
     accept_simulated: bool = False
+    source: tuple[str, bytes] | None = None
 
 
 class TrustedIssuers:
@@ -157,6 +163,13 @@ class TrustedIssuers:
             raise TokenRejected("the token's issuer is not trusted here", code="untrusted-issuer", seen=issuer[:200])
         keys = trusted.keys.get(at, kid=kid)
         return check_token(token, keys, issuer=trusted.issuer, at=at, accept_simulated=trusted.accept_simulated)
+
+    def take_over(self, before: TrustedIssuers) -> None:
+        """Hold what was held before, of issuers that are asked in the same place under the same roots as before."""
+        for name, trusted in self._issuers.items():
+            was = before._issuers.get(name)
+            if was is not None and trusted.source is not None and trusted.source == was.source:
+                trusted.keys.take_over(was.keys)
 
     def ready(self, at: datetime) -> None:
         """Fetch what is not there yet.

@@ -2,60 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import signal
 import socket
-import ssl
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
-from ambergate.core.errors import SettingsError, Unavailable
+from ambergate.core.errors import Unavailable
+from ambergate.services.web.live import Live
 from ambergate.services.web.protocol import BoundedProtocol
+from ambergate.services.web.tls import TlsFiles, server_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from types import FrameType
 
     from starlette.types import ASGIApp
 
-# TLS 1.2 suites, first choice first: the ECDHE-*-AES256-GCM-SHA384 pair is all that some clients offer. TLS
-# 1.3 always offers TLS_AES_256_GCM_SHA384, which is all that those clients offer there.
-CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+__all__ = ["TlsFiles", "bound_socket", "running", "serve", "server_context"]
+
 MAX_CONNECTIONS: Final = 1024  # beyond which new requests get 503 at once
 KEEP_ALIVE: Final = 15  # seconds an idle connection is kept
 GRACE: Final = 10  # seconds that running requests have to end when the service stops
 _START_SECONDS: Final = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsFiles:
-    """A server's certificate chain and private key, both PEM files."""
-
-    certificate: Path
-    key: Path
-
-
-def server_context(files: TlsFiles) -> ssl.SSLContext:
-    """TLS 1.2 and 1.3, forward secrecy and authenticated encryption only.
-
-    Raises:
-        SettingsError: the files are not there, not PEM, or do not belong together.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(CIPHERS)
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
-    try:
-        context.load_cert_chain(files.certificate, files.key, password=_no_password)
-    except (OSError, ssl.SSLError, ValueError) as exc:
-        raise SettingsError(
-            "the TLS certificate and key cannot be used",
-            seen=f"{files.certificate}, {files.key}: {exc}",
-            wanted="a PEM chain and its unencrypted PEM key",
-        ) from exc
-    return context
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
@@ -79,16 +51,15 @@ def bound_socket(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(app: ASGIApp, tls: TlsFiles, listener: socket.socket, *, on_start: Callable[[], None] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, let running requests end, return.
+def serve(live: Live, listener: socket.socket, *, on_start: Callable[[], None] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, let running requests end, return. SIGHUP has the configuration read again.
 
     Args:
-        app: the application.
-        tls: its certificate and key.
+        live: the application.
         listener: from `bound_socket`; closed on return.
         on_start: called once connections are accepted.
     """
-    _Server(app, server_context(tls), on_start=on_start).run(sockets=[listener])
+    _Server(live, on_start=on_start).run(sockets=[listener])
 
 
 @contextlib.contextmanager
@@ -98,9 +69,10 @@ def running(app: ASGIApp, tls: TlsFiles, *, host: str = "127.0.0.1", port: int =
     Raises:
         Unavailable: it did not start.
     """
+    live = app if isinstance(app, Live) else Live.lasting(app, tls)
     listener = bound_socket(host, port)
     accepting = threading.Event()
-    server = _Server(app, server_context(tls), on_start=accepting.set)
+    server = _Server(live, on_start=accepting.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="serve")
     thread.start()
     try:
@@ -116,10 +88,10 @@ def running(app: ASGIApp, tls: TlsFiles, *, host: str = "127.0.0.1", port: int =
 class _Server(uvicorn.Server):
     """uvicorn without its logging set-up; tells when it accepts, and returns instead of dying of a signal."""
 
-    def __init__(self, app: ASGIApp, context: ssl.SSLContext, *, on_start: Callable[[], None] | None) -> None:
+    def __init__(self, live: Live, *, on_start: Callable[[], None] | None) -> None:
         super().__init__(
             uvicorn.Config(
-                app,
+                live,
                 http=BoundedProtocol,
                 ws="none",
                 lifespan="on",
@@ -130,16 +102,30 @@ class _Server(uvicorn.Server):
                 limit_concurrency=MAX_CONNECTIONS,
                 timeout_keep_alive=KEEP_ALIVE,
                 timeout_graceful_shutdown=GRACE,
-                ssl_context_factory=lambda _config, _default: context,
+                ssl_context_factory=lambda _config, _default: live.context,
             )
         )
+        self._live = live
         self._on_start = on_start
+        self._hung_up = False
+        self._work: asyncio.Task[object] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and tell."""
         await super().startup(sockets)
         if self.started and self._on_start is not None:
             self._on_start()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: what signals asked for, and what time does."""
+        if self._work is None or self._work.done():
+            self._work = None
+            if self._hung_up:
+                self._hung_up = False
+                self._work = asyncio.create_task(self._live.reload())
+            else:
+                await self._live.look()
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop, and cut off whoever is still there after `GRACE`: the loop cannot close on open connections."""
@@ -149,13 +135,16 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """As uvicorn does, but a stop that was asked for ends in a return: the exit code is ours."""
-        with super().capture_signals():
-            yield
-            self._captured_signals.clear()
+        """As uvicorn does, but a stop that was asked for ends in a return: the exit code is ours. SIGHUP reloads."""
+        main = threading.current_thread() is threading.main_thread()
+        before = signal.signal(signal.SIGHUP, self._hang_up) if main else None
+        try:
+            with super().capture_signals():
+                yield
+                self._captured_signals.clear()
+        finally:
+            if main:
+                signal.signal(signal.SIGHUP, before)
 
-
-def _no_password() -> str:
-    """Called by OpenSSL for an encrypted key, so that it fails instead of asking the terminal."""
-    message = "the key is encrypted"
-    raise ValueError(message)
+    def _hang_up(self, _signal: int, _frame: FrameType | None) -> None:
+        self._hung_up = True

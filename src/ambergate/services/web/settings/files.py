@@ -15,7 +15,7 @@ from cryptography import x509
 from sqlalchemy import make_url
 
 from ambergate.core.errors import SettingsError
-from ambergate.services.web.server import TlsFiles, server_context
+from ambergate.services.web.tls import TlsFiles, server_context
 from ambergate.stores.engine import Server
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Meta
 
 from ambergate.core.errors import SettingsError
-from ambergate.services.web.server import TlsFiles
 from ambergate.services.web.settings.secret import SecretText  # noqa: TC001  # msgspec reads the annotations
+from ambergate.services.web.tls import TlsFiles
 from ambergate.stores.engine import Server, check_url
 
 if TYPE_CHECKING:
