@@ -90,6 +90,12 @@ def either_config(path: Path) -> ServiceFiles:
     return keybroker_config(path) if broker else attestation_config(path)
 
 
+def version_keys_of(settings: ServiceFiles) -> Path | str | None:
+    """Where a key broker has its version keys, if that is not its database."""
+    found: Path | str | None = getattr(settings, "version_keys", None)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """How one service's configuration is read, made and looked at.

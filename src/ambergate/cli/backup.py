@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ambergate.cli._common import echo_json, json_option, reports_errors
-from ambergate.cli._services import either_config
+from ambergate.cli._services import either_config, version_keys_of
 from ambergate.core.errors import NotIntact, SettingsError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class Site:
     database: Path
     key_encryption_key: KeyPlace
     pin: Path
+    version_keys: Path | str | None  # of a key broker
 
 
 @click.command()
@@ -36,13 +37,21 @@ class Site:
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The file to be made."
 )
+@click.option(
+    "--version-keys",
+    is_flag=True,
+    help="Copy a broker's version keys instead. With this copy, keys that are destroyed later can still be read.",
+)
 @json_option
 @reports_errors
-def backup_command(config: Path, output: Path, *, as_json: bool) -> None:
+def backup_command(config: Path, output: Path, *, version_keys: bool, as_json: bool) -> None:
     """Copy a service's database into one file, while the service runs. The key-encryption key is not in it."""
     from ambergate.stores.backup import copy_database
 
     site = _site(config)
+    if version_keys:
+        _copy_version_keys(site, output, as_json=as_json)
+        return
     copy_database(site.database, output)
     try:
         told = _checked(output, site)
@@ -56,6 +65,10 @@ def backup_command(config: Path, output: Path, *, as_json: bool) -> None:
         click.echo(
             f"without the key-encryption key it opens nothing: keep a copy of {site.key_encryption_key} elsewhere"
         )
+        if site.version_keys is not None:
+            click.echo(
+                f"nor without the version keys, in {site.version_keys}: `amber backup --version-keys` copies them"
+            )
 
 
 @click.command()
@@ -94,6 +107,19 @@ def restore_command(backup: Path, config: Path, *, accept: bool, as_json: bool) 
         click.echo(f"WARNING: {lost} records of the audit log are lost; what says so is kept beside it")
 
 
+def _copy_version_keys(site: Site, output: Path, *, as_json: bool) -> None:
+    from ambergate.stores.backup import copy_database
+
+    if not isinstance(site.version_keys, Path):
+        raise SettingsError("this configuration has no file of version keys", seen=site.version_keys)
+    copy_database(site.version_keys, output)
+    if as_json:
+        echo_json({"file": str(output)})
+    else:
+        click.echo(f"{output}: the version keys. Keys that are destroyed from now on can be read with this copy:")
+        click.echo("keep it apart from copies of the database, and no longer than that may be so")
+
+
 def _site(config: Path) -> Site:
     """The files of this configuration, of either service.
 
@@ -103,7 +129,8 @@ def _site(config: Path) -> Site:
     settings = either_config(config)
     if not isinstance(settings.database, Path):
         raise SettingsError("a PostgreSQL database is backed up by its own tools", hint=_POSTGRES)
-    return Site(settings.database, settings.key_encryption_key, settings.checkpoint)
+    version_keys = version_keys_of(settings)
+    return Site(settings.database, settings.key_encryption_key, settings.checkpoint, version_keys)
 
 
 def _checked(database: Path, site: Site) -> dict[str, object]:
@@ -120,8 +147,15 @@ def _checked(database: Path, site: Site) -> dict[str, object]:
     from ambergate.stores.signing_keys import SigningMaterialStore
 
     kek = open_kek(site.key_encryption_key)
-    schema = check_state(database, kek)
-    told: dict[str, object] = {"schema": schema, "audit_entries": None, "audit_root": None}
+    if isinstance(site.version_keys, Path) and not site.version_keys.exists():
+        raise SettingsError("the version keys are not there", seen=site.version_keys, hint="put them back first")
+    schema, destroyed = check_state(database, kek, site.version_keys)
+    told: dict[str, object] = {
+        "schema": schema,
+        "destroyed_since": destroyed,
+        "audit_entries": None,
+        "audit_root": None,
+    }
     with opened(database) as engine:
         key = checkpoint_key(SigningMaterialStore(engine, open_sealer(engine, kek)))
     if key is not None:

@@ -1,7 +1,8 @@
 """Copies of a SQLite database while it is in use, and back: one file, whole, checked before it counts.
 
 A copy holds what the database holds: sealed keys and secrets, hashes of API keys, the audit log. A service needs the
-key-encryption key beside it, which is never in it; keep the two apart.
+key-encryption key beside it, which is never in it; keep the two apart. The broker's version keys are in a database of
+their own, and copied by themselves: a key that is destroyed is gone from every copy that has not them.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
 
-from ambergate.core.errors import NotIntact, SettingsError, Unavailable
+from ambergate.core.errors import NotFound, NotIntact, SettingsError, Unavailable
 from ambergate.stores.data_keys import open_sealer
 from ambergate.stores.engine import BUSY_MS, open_engine
 from ambergate.stores.schema import prepare
 from ambergate.stores.sealed_values import SEALED
+from ambergate.stores.secrets import SecretStore
 from ambergate.stores.transactions import reading
+from ambergate.stores.version_keys import VersionKeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,11 +64,16 @@ def copy_database(source: Path, target: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
-def check_state(database: Path, kek: KeyEncryptionKey) -> str:
+def check_state(database: Path, kek: KeyEncryptionKey, version_keys: Path | str | None = None) -> tuple[str, int]:
     """Whether a service could start with this database: its schema is known, and all that is sealed in it opens.
 
+    Args:
+        database: the file.
+        kek: what it is under.
+        version_keys: the database of the broker's version keys; the same one when not given.
+
     Returns:
-        Which schema it has.
+        Which schema it has, and how many versions of keys in it were destroyed after it was made: those do not open.
 
     Raises:
         SettingsError: of a newer release, or sealed under another key-encryption key.
@@ -76,13 +84,32 @@ def check_state(database: Path, kek: KeyEncryptionKey) -> str:
         sealer = open_sealer(engine, kek)
         with reading(engine) as connection:
             for values in SEALED:
-                for row in connection.execute(select(values.table)):
+                for row in connection.execute(select(values.table).where(values.some)):
                     sealer.open(getattr(row, values.column.name), context=values.context(row))
-            return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one())
+            schema = str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one())
+        if version_keys is None:
+            return schema, _destroyed_since(SecretStore(engine, sealer))
+        with opened(version_keys) as beside:
+            prepare(beside)
+            keys = VersionKeys(beside, open_sealer(beside, kek))
+            return schema, _destroyed_since(SecretStore(engine, sealer, keys))
+
+
+def _destroyed_since(store: SecretStore) -> int:
+    """How many versions do not open because they were destroyed; whatever else keeps one from opening is raised."""
+    count = 0
+    for key in store.all():
+        for stored in store.versions(key.id):
+            if stored.sealed is not None:
+                try:
+                    store.reveal(stored)
+                except NotFound:
+                    count += 1
+    return count
 
 
 @contextlib.contextmanager
-def opened(database: Path) -> Iterator[Engine]:
+def opened(database: Path | str) -> Iterator[Engine]:
     """The database, closed at the end."""
     engine = open_engine(database)
     try:

@@ -91,7 +91,7 @@ def check_direct(connection: Connection, kek: KeyEncryptionKey) -> None:
         SettingsError: it is sealed under another.
     """
     for values in SEALED:
-        sealed = connection.scalar(select(values.column).limit(1))
+        sealed = connection.scalar(select(values.column).where(values.some).limit(1))
         if sealed is None:
             continue
         found = sealed_under(sealed).hex()

@@ -108,7 +108,8 @@ def _reseal(connection: Connection, values: SealedColumn, sealer: Sealer) -> int
     """Seal anew what is not under the sealer's own key; counts it."""
     done, last = 0, ""
     while True:
-        rows = connection.execute(select(values.table).where(values.key > last).order_by(values.key).limit(BATCH)).all()
+        query = select(values.table).where(values.some & (values.key > last)).order_by(values.key).limit(BATCH)
+        rows = connection.execute(query).all()
         for row in rows:
             sealed = getattr(row, values.column.name)
             if sealed_under(sealed) == sealer.key_id:

@@ -9,17 +9,19 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from ambergate.stores.tables import broker_secrets, signing_material
+from sqlalchemy import func
+
+from ambergate.stores.tables import broker_secrets, broker_version_keys, signing_material
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sqlalchemy import Column, Row, Table
+    from sqlalchemy import Column, ColumnElement, Row, Table
 
 
 @dataclass(frozen=True, slots=True)
 class SealedColumn:
-    """A column of sealed values.
+    """A column of sealed values; a row may hold none (NULL, or no bytes) where there was one.
 
     Attributes:
         column: the values.
@@ -30,6 +32,11 @@ class SealedColumn:
     column: Column[Any]
     key: Column[Any]
     context: Callable[[Row[Any]], str]
+
+    @property
+    def some(self) -> ColumnElement[bool]:
+        """Which rows hold one."""
+        return self.column.is_not(None) & (func.length(self.column) > 0)
 
     @property
     def table(self) -> Table:
@@ -48,7 +55,13 @@ def secret_context(secret_id: object, policy: str) -> str:
     return f"ambergate broker secret {secret_id} policy {hashlib.sha256(policy.encode()).hexdigest()}"
 
 
+def version_key_context(identity: object) -> str:
+    """What a version key is bound to. Changing this makes every stored key unreadable."""
+    return f"ambergate broker version key {identity}"
+
+
 SEALED: Final = (
     SealedColumn(signing_material.c.sealed, signing_material.c.name, lambda row: material_context(row.name)),
     SealedColumn(broker_secrets.c.sealed, broker_secrets.c.id, lambda row: secret_context(row.id, row.policy)),
+    SealedColumn(broker_version_keys.c.sealed, broker_version_keys.c.id, lambda row: version_key_context(row.id)),
 )

@@ -147,6 +147,7 @@ platforms_seen: Final = Table(
     Column("last_seen", ascii_text(27), nullable=False, index=True),
 )
 
+# `sealed` and `size` are those of a key without versions, as the releases before 0.2 wrote them; empty otherwise.
 broker_secrets: Final = Table(
     "broker_secrets",
     METADATA,
@@ -156,6 +157,34 @@ broker_secrets: Final = Table(
     Column("sealed", LargeBinary, nullable=False),
     Column("size", Integer, nullable=False),
     Column("created_at", ascii_text(), nullable=False),
+    Column("algorithm", String(8), nullable=False, server_default="OPAQUE"),
+    Column("bits", Integer, nullable=True),
+    Column("curve", String(16), nullable=True),
+    Column("manager", String(64), nullable=False, server_default="built-in"),
+    Column("version", Integer, nullable=False, server_default="1"),  # the latest
+)
+
+broker_secret_versions: Final = Table(
+    "broker_secret_versions",
+    METADATA,
+    Column("secret_id", String(36), ForeignKey("broker_secrets.id"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("version_key", String(36), nullable=False),
+    Column("ciphertext", LargeBinary, nullable=True),  # None: destroyed
+    Column("size", Integer, nullable=False),
+    Column("created_at", ascii_text(), nullable=False),
+    Column("changed_at", ascii_text(), nullable=True),  # its state
+)
+
+# In the same database, or in one of its own: stores/version_keys.py.
+broker_version_keys: Final = Table(
+    "broker_version_keys",
+    METADATA,
+    Column("id", String(36), primary_key=True),
+    Column("sealed", LargeBinary, nullable=True),  # None: destroyed
+    Column("created_at", ascii_text(), nullable=False),
+    Column("destroyed_at", ascii_text(), nullable=True),
 )
 
 # The key broker's users. A token names the generation that it was made in: what ends tokens makes the next one.

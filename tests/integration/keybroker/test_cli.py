@@ -17,6 +17,8 @@ from uuid import UUID
 import httpx
 import pytest
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.integration.keybroker.forge import MR_ENCLAVE, Forge
 
 from ambergate.cli.main import main
@@ -218,3 +220,37 @@ def test_a_policy_is_checked_before_it_is_used(folder: Path) -> None:
 def test_a_configuration_that_cannot_be_used(folder: Path) -> None:
     (folder / "broker.toml").write_text("[listen]\n")
     assert amber(folder, "key", "list").exit_code == 1
+
+
+def test_a_key_over_its_life(folder: Path) -> None:
+    """Made of a kind, rotated, disabled, enabled, destroyed; every step in the audit log."""
+    made = amber(folder, "key", "generate", "--policy", "POLICY", "--algorithm", "ec", "--curve", "P-256", "--json")
+    key = json.loads(made.output)["id"]
+    assert amber(folder, "key", "rotate", "--id", key).output == f"{key} is at version 2\n"
+    assert amber(folder, "key", "disable", "--id", key, "--version", "1").exit_code == 0
+    assert amber(folder, "key", "destroy", "--id", key, "--version", "1", "--json").exit_code == 0
+    versions = json.loads(amber(folder, "key", "versions", "--id", key, "--json").output)
+    assert [(one["version"], one["state"], one["algorithm"], one["curve"]) for one in versions] == [
+        (1, "destroyed", "EC", "secp256r1"),
+        (2, "enabled", "EC", "secp256r1"),
+    ]
+    assert "version 2  enabled  EC secp256r1" in amber(folder, "key", "list").output
+    enabled = amber(folder, "key", "enable", "--id", key, "--version", "1")
+    assert (enabled.exit_code, "no such version" in enabled.stderr) == (1, True)
+    for verb in ("rotate", "disable", "enable", "destroy", "versions", "delete"):
+        assert amber(folder, "key", verb, "--id", KEY_ID).exit_code == 1, verb
+
+
+def test_a_key_that_is_given_is_read_as_what_it_is_said_to_be(folder: Path) -> None:
+    pem = ec.generate_private_key(ec.SECP384R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    made = json.loads(imported(folder, pem, "--algorithm", "EC", "--id", KEY_ID, "--json").output)
+    assert (made["algorithm"], made["curve"]) == ("EC", "secp384r1")
+    rotated = CliRunner().invoke(
+        main,
+        ["keybroker", "key", "rotate", "--config", str(folder / "broker.toml"), "--id", KEY_ID, "--file", "-"],
+        input=b"not a key",
+    )
+    assert (rotated.exit_code, "no private key" in rotated.stderr) == (1, True)
+    assert imported(folder, b"k" * 16, "--algorithm", "AES", "--json").exit_code == 0
+    assert imported(folder, b"k" * 17, "--algorithm", "AES").exit_code == 1
+    assert imported(folder, pem, "--algorithm", "RSA").exit_code == 1

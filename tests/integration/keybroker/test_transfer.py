@@ -7,12 +7,13 @@ import json
 import ssl
 from base64 import b64decode
 from datetime import timedelta
+from uuid import uuid4
 
 import httpx
 import pytest
 from tests.integration.keybroker.forge import AT, ISSUER, Forge
 from tests.integration.keybroker.hostile import UNWELCOME, WORTHLESS
-from tests.integration.keybroker.scene import KEY_ID, LOOSE_KEY_ID, SECRET, STRICT, Broker
+from tests.integration.keybroker.scene import KEY_ID, LOOSE, LOOSE_KEY_ID, SECRET, STRICT, Broker
 
 from ambergate.core.release.envelope import open_sealed
 
@@ -261,3 +262,32 @@ def test_every_decision_is_written_down(broker: Broker, forge: Forge) -> None:
     written = json.dumps(broker.decisions)
     assert SECRET.decode() not in written
     assert forge.token().split(".")[1] not in written
+
+
+def test_an_older_version_is_asked_for_by_number(broker: Broker, forge: Forge) -> None:
+    key = uuid4()
+    broker.store.add(key, b"first", LOOSE, at=AT)
+    broker.store.add_version(key, b"second", number=2, at=AT)
+    for query, secret in (("", b"second"), ("?version=2", b"second"), ("?version=1", b"first")):
+        answer = broker.client.post(f"/kbs/v1/keys/{key}/transfer{query}", json={"attestation_token": forge.token()})
+        wrapped = (b64decode(answer.json()[name]) for name in ("wrapped_key", "wrapped_swk"))
+        assert open_sealed(forge.workload_key, *wrapped) == secret
+    absent = broker.client.post(f"/kbs/v1/keys/{key}/transfer?version=3", json={"attestation_token": forge.token()})
+    assert absent.status_code == 404
+
+
+@pytest.mark.parametrize("query", ["version=0", "version=", "version=01", "version=1&version=2", "version=9999999999"])
+def test_what_is_no_version(broker: Broker, forge: Forge, query: str) -> None:
+    answer = broker.client.post(f"/kbs/v1/keys/{KEY_ID}/transfer?{query}", json={"attestation_token": forge.token()})
+    assert answer.status_code == 400
+
+
+def test_a_disabled_key_is_refused_and_a_destroyed_one_is_no_more(broker: Broker, forge: Forge) -> None:
+    key = uuid4()
+    broker.store.add(key, b"first", LOOSE, at=AT)
+    broker.store.set_state(key, "disabled", at=AT)
+    refused = broker.transfer(forge.token(), key)
+    assert (refused.status_code, refused.json()["code"]) == (401, "key-disabled")
+    broker.store.destroy(key, at=AT)
+    gone = broker.transfer(forge.token(), key)
+    assert (gone.status_code, gone.json()["code"]) == (404, "key-destroyed")

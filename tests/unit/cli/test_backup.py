@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from ambergate.cli.main import main
-from ambergate.core.errors import Unavailable
+from ambergate.core.errors import NotFound, Unavailable
 from ambergate.core.release.resource_policy import ResourcePolicy
 from ambergate.services.attestation.app import open_state
 from ambergate.services.attestation.config import load
@@ -142,7 +142,12 @@ def test_a_key_broker_is_backed_up_too(tmp_path: Path) -> None:
         state.secrets.add(key, b"a secret", ResourcePolicy.from_mapping({"mr_enclave": "0a" * 32}), at=AT)
     done = amber(tmp_path, "backup", "-o", str(tmp_path / "out"))
     assert (done.exit_code, "0 records in its audit log" in done.stdout) == (0, True)
+    assert "state.sqlite-keys" in done.stdout, "what else it takes to read the copy"
+    assert amber(tmp_path, "backup", "--version-keys", "-o", str(tmp_path / "out-keys")).exit_code == 0
     remove(tmp_path)
+    without = amber(tmp_path, "restore", str(tmp_path / "out"))
+    assert (without.exit_code, "version keys are not there" in without.stderr) == (1, True)
+    (tmp_path / "out-keys").rename(tmp_path / "state.sqlite-keys")
     assert amber(tmp_path, "restore", str(tmp_path / "out")).exit_code == 0
     with open_broker(load_broker(tmp_path / "service.toml"), now=lambda: AT) as state:
         found = state.secrets.find(key)
@@ -228,3 +233,25 @@ def test_postgresql_has_its_own_tools(folder: Path) -> None:
 def test_a_configuration_that_is_none_is_told(folder: Path) -> None:
     (folder / "service.toml").write_bytes(b"\xff")
     assert amber(folder, "backup", "-o", str(folder / "out")).exit_code == 1
+
+
+def test_what_was_destroyed_since_the_backup_does_not_come_back(tmp_path: Path) -> None:
+    """The data keys are today's: a restored database is good, and says how much of it is gone for ever."""
+    (tmp_path / "service.toml").write_text(BROKER)
+    gone, kept = uuid4(), uuid4()
+    with open_broker(load_broker(tmp_path / "service.toml"), now=lambda: AT) as state:
+        for key in (gone, kept):
+            state.secrets.add(key, b"a secret", ResourcePolicy.from_mapping({"mr_enclave": "0a" * 32}), at=AT)
+    assert amber(tmp_path, "backup", "-o", str(tmp_path / "out")).exit_code == 0
+    with open_broker(load_broker(tmp_path / "service.toml"), now=lambda: AT) as state:
+        state.secrets.destroy(gone, at=AT)
+    (tmp_path / "state.sqlite").unlink()
+    done = amber(tmp_path, "restore", str(tmp_path / "out"), "--json")
+    assert json.loads(done.stdout)["destroyed_since"] == 1
+    with open_broker(load_broker(tmp_path / "service.toml"), now=lambda: AT) as state:
+        copies = [state.secrets.find(key) for key in (gone, kept)]
+        assert copies[0] is not None
+        assert copies[1] is not None
+        with pytest.raises(NotFound, match="destroyed"):
+            state.secrets.reveal(copies[0])
+        assert state.secrets.reveal(copies[1]) == b"a secret"

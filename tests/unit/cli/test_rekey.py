@@ -6,14 +6,18 @@ import json
 import shutil
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 from click.testing import CliRunner
 
 from ambergate.cli.main import main
 from ambergate.core.errors import SettingsError
+from ambergate.core.release.resource_policy import ResourcePolicy
 from ambergate.services.attestation.app import open_state
 from ambergate.services.attestation.config import load
+from ambergate.services.keybroker.app import open_state as open_broker
+from ambergate.services.keybroker.config import load as load_broker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +36,7 @@ key = "key.pem"
 database = "state.sqlite"
 key_encryption_key = "state.kek"
 """
+BROKER = CONFIG.partition("\n")[2] + '[[issuers]]\nissuer = "https://attest.example"\njwks_file = "keys.json"\n'
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +100,24 @@ def test_what_is_not_there_is_not_rekeyed(folder: Path) -> None:
     assert not (folder / "state.kek").exists()
     (folder / "state.sqlite").unlink()
     assert "no database yet" in amber(folder).stderr
+
+
+def test_a_brokers_version_keys_go_with_it(tmp_path: Path) -> None:
+    """They are in a database of their own: both are under the new key afterwards."""
+    (tmp_path / "service.toml").write_text(BROKER)
+    policy = ResourcePolicy.from_mapping({"mr_enclave": "0a" * 32})
+    key = uuid4()
+    with open_broker(load_broker(tmp_path / "service.toml"), now=lambda: AT) as state:
+        state.secrets.add(key, b"a secret", policy, at=AT)
+    done = amber(tmp_path, "--to", str(tmp_path / "new.kek"), "--json")
+    assert (done.exit_code, json.loads(done.stdout)["resealed"]["broker_version_keys"]) == (0, 1)
+    with (
+        pytest.raises(SettingsError, match="under another"),
+        open_broker(load_broker(tmp_path / "service.toml"), now=lambda: AT),
+    ):
+        pytest.fail("the old key opens it")
+    (tmp_path / "service.toml").write_text(BROKER.replace("state.kek", "new.kek"))
+    with open_broker(load_broker(tmp_path / "service.toml"), now=lambda: AT) as state:
+        found = state.secrets.find(key)
+        assert found is not None
+        assert state.secrets.reveal(found) == b"a secret"

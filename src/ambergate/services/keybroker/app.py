@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from starlette.concurrency import run_in_threadpool
 
 from ambergate.core.errors import Unavailable
+from ambergate.keymanagers.builtin import BuiltIn
 from ambergate.services.keybroker.access import Guard
 from ambergate.services.keybroker.audit import AuditTrail
 from ambergate.services.keybroker.bearer import KEY_BYTES, KEY_NAME, LIFETIME, BearerTokens
+from ambergate.services.keybroker.keyring import BUILT_IN, KeyRing
+from ambergate.services.keybroker.keys import Keys
 from ambergate.services.keybroker.login import Login
 from ambergate.services.keybroker.passwords import Passwords
 from ambergate.services.keybroker.routes import STATUSES, transfer_route, version_route
@@ -32,15 +35,18 @@ from ambergate.stores.login_failures import LoginFailures
 from ambergate.stores.secrets import SecretStore
 from ambergate.stores.signing_keys import SigningMaterialStore
 from ambergate.stores.users import UserStore
+from ambergate.stores.version_keys import VersionKeys
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from datetime import datetime, timedelta
 
     from starlette.applications import Starlette
 
     from ambergate.services.keybroker.config import Config
+    from ambergate.services.keybroker.ports import Journal, KeyManager
     from ambergate.services.keybroker.trust import TrustedIssuers
+    from ambergate.stores.secrets import StoredSecret
 
 _LOG = logging.getLogger("ambergate.keybroker")
 
@@ -57,6 +63,16 @@ class State:
     users: UserStore
     failures: LoginFailures
     bearer_key: bytes
+    managers: Mapping[str, KeyManager] = field(default_factory=lambda: {BUILT_IN: BuiltIn(secrets.token_bytes)})
+
+    @property
+    def ring(self) -> KeyRing[StoredSecret]:
+        """The keys, to be taken from their managers."""
+        return KeyRing(catalogue=self.secrets, managers=self.managers)
+
+    def keys(self, journal: Journal, *, by: str) -> Keys[StoredSecret]:
+        """The keys, to be changed by somebody."""
+        return Keys(ring=self.ring, journal=journal, by=by)
 
     def __repr__(self) -> str:
         return "State(...)"
@@ -82,17 +98,23 @@ def open_state(
         Unavailable: the database, or what keeps the key-encryption key, does not answer.
     """
     kek = open_kek(config.key_encryption_key, create=True, token_bytes=token_bytes)
-    engine = open_database(config.database)
-    try:
+    with contextlib.ExitStack() as stack:
+        engine = open_database(config.database)
+        stack.callback(engine.dispose)
         sealer = open_sealer(engine, kek, token_bytes=token_bytes)
-        store = SecretStore(engine, sealer)
+        version_keys = VersionKeys(engine, sealer, token_bytes=token_bytes)
+        if config.version_keys is not None:
+            beside = open_database(config.version_keys)
+            stack.callback(beside.dispose)
+            sealer_beside = open_sealer(beside, kek, token_bytes=token_bytes)
+            version_keys = VersionKeys(beside, sealer_beside, token_bytes=token_bytes)
+        store = SecretStore(engine, sealer, version_keys)
         material = SigningMaterialStore(engine, sealer)
         signer = checkpoint_signer(material, _LOG_NAME, token_bytes=token_bytes)
         bearer_key = material.ensure(KEY_NAME, lambda: token_bytes(KEY_BYTES))
-        with contextlib.closing(AuditLog(engine, signer, now=now, pin=config.checkpoint)) as audit:
-            yield State(store, audit, UserStore(engine), LoginFailures(engine), bearer_key)
-    finally:
-        engine.dispose()
+        audit = stack.enter_context(contextlib.closing(AuditLog(engine, signer, now=now, pin=config.checkpoint)))
+        managers: dict[str, KeyManager] = {BUILT_IN: BuiltIn(token_bytes)}
+        yield State(store, audit, UserStore(engine), LoginFailures(engine), bearer_key, managers)
 
 
 def create_app(
@@ -119,7 +141,7 @@ def create_app(
     users = Users(store=state.users, passwords=passwords or Passwords(), journal=trail)
     login = Login(users=state.users, failures=state.failures, passwords=users.passwords, tokens=tokens, journal=trail)
     guard = Guard(state.users, tokens, now=now)
-    transfer = KeyTransfer(secrets=state.secrets, trust=trust, audit=trail, token_bytes=token_bytes)
+    transfer = KeyTransfer(secrets=state.ring, trust=trust, audit=trail, token_bytes=token_bytes)
 
     def ready() -> None:
         trust.ready(now())

@@ -30,6 +30,8 @@ def check_named(config: Config, at: datetime, problems: Problems) -> None:
     """
     problems.attempt(check_tls, config.tls, at)
     problems.attempt(check_database, config.database)
+    if config.version_keys is not None:
+        problems.attempt(check_database, config.version_keys)
     problems.attempt(check_key, config.key_encryption_key)
     problems.attempt(check_writable, config.checkpoint, "audit.checkpoint")
     for file in config.key_set_files:

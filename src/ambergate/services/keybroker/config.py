@@ -11,6 +11,7 @@ Secrets are named by file, never written here. Every setting: `tables.py`, docs/
     [store]
     database = "broker.sqlite"          # or "postgresql://amber@db.example/broker?passfile=/etc/amber/pgpass"
     key_encryption_key = "broker.kek"   # made at first start, mode 0600; or "env:NAME", or "pkcs11:..."
+    version_keys = "broker.sqlite-keys" # the default beside a file; with PostgreSQL: the database itself
 
     [audit]
     checkpoint = "broker.checkpoint"    # the default: beside the database and named like it; better on another disk
@@ -83,6 +84,7 @@ class Config:
     tls: TlsFiles
     database: Path | str | Server
     key_encryption_key: KeyPlace
+    version_keys: Path | str | None  # None: in the database itself
     checkpoint: Path
     token_lifetime: timedelta
     trust: TrustedIssuers
@@ -117,6 +119,7 @@ def configured(settings: Settings[Tables]) -> Config:
         tls=file.listen.tls(folder),
         database=problems.attempt(file.store.place, folder),
         key_encryption_key=problems.attempt(key_place, file.store.key_encryption_key, folder),
+        version_keys=problems.attempt(file.store.version_keys_place, folder),
         checkpoint=file.audit.place(file.store, folder),
         token_lifetime=timedelta(minutes=file.users.token_minutes),
         key_set_files=tuple(folder / one.jwks_file for one in file.issuers if one.jwks_file is not None),

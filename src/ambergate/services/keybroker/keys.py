@@ -1,59 +1,114 @@
-"""Changes to the keys that the broker holds, each written down before and after it is made."""
+"""Keys over their life: made or taken over, rotated, disabled, enabled, destroyed. Each change is written down.
+
+A key stays with the manager that it began with. A change is done when its method has returned. Where one fails
+half-way nothing that was there is lost: at worst a manager holds a key that no catalogue knows, under the name
+`ID/VERSION`; or a key is destroyed in its manager and not yet in the catalogue, and destroying it again is the remedy.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic
 
-from ambergate.core.errors import NotFound
-from ambergate.services.keybroker.ports import Change
+from ambergate.core.errors import NotFound, SettingsError
+from ambergate.core.release.material import OPAQUE
+from ambergate.services.keybroker.keyring import BUILT_IN, KeyRing
+from ambergate.services.keybroker.ports import Change, S
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
     from datetime import datetime
     from uuid import UUID
 
+    from ambergate.core.release.material import KeyKind
     from ambergate.core.release.resource_policy import ResourcePolicy
     from ambergate.services.keybroker.ports import Journal
 
 
-class KeyStore(Protocol):
-    """Where keys are kept, for who changes them."""
-
-    def add(self, secret_id: UUID, secret: bytes, policy: ResourcePolicy, *, at: datetime, label: str = "") -> object:
-        """Keep a key of the caller's own."""
-
-    def set_policy(self, secret_id: UUID, policy: ResourcePolicy) -> bool:
-        """Put a key under another policy; False when there is no such key."""
-
-    def remove(self, secret_id: UUID) -> bool:
-        """Forget a key; False when there was none."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Keys:
+class Keys(Generic[S]):
     """The use case. Safe to call from several threads.
 
     Attributes:
-        store: where keys are kept.
+        ring: the keys and their managers.
         journal: where changes are written down.
         by: who makes them: a user's name, or `ports.LOCAL`.
     """
 
-    store: KeyStore
+    ring: KeyRing[S]
     journal: Journal
     by: str
 
-    def add(self, key_id: UUID, secret: bytes, policy: ResourcePolicy, *, at: datetime, label: str = "") -> None:
-        """Keep a key.
+    def create(
+        self,
+        key_id: UUID,
+        kind: KeyKind,
+        policy: ResourcePolicy,
+        *,
+        at: datetime,
+        label: str = "",
+        manager: str = BUILT_IN,
+    ) -> None:
+        """Have a manager make a key, which becomes version 1 of this id.
 
         Raises:
-            SettingsError: the id is taken, the secret is empty, or the label too long.
-            TooLarge: the secret is too long.
-            Unavailable: the store or the audit log does not answer.
+            Malformed: the manager makes none of this kind.
+            SettingsError: no such manager, the id is taken, or the label unusable.
+            Unavailable: the manager, the store or the audit log does not answer.
         """
-        told = {"bytes": len(secret), "policy": policy.to_json(), "label": label}
-        with self.journal.change(Change(what="key.create", subject=str(key_id), by=self.by, at=at, details=told)):
-            self.store.add(key_id, secret, policy, at=at, label=label)
+        told = {"material": "made", **_told(kind, policy, label, manager)}
+        with self._change("key.create", key_id, at, told):
+            self._refuse_taken(key_id)
+            reference = self.ring.manager(manager).create(_name(key_id, 1), kind)
+            self.ring.catalogue.add(key_id, reference, policy, at=at, label=label, kind=kind, manager=manager)
+
+    def add(  # noqa: PLR0913  what a key is, each by its name
+        self,
+        key_id: UUID,
+        material: bytes,
+        policy: ResourcePolicy,
+        *,
+        at: datetime,
+        label: str = "",
+        kind: KeyKind = OPAQUE,
+        manager: str = BUILT_IN,
+    ) -> None:
+        """Hand a key that was made elsewhere to a manager.
+
+        Raises:
+            Malformed: it is no key of this kind, or the manager keeps none of it.
+            TooLarge: it is too long.
+            others: as `create`.
+        """
+        told = {"material": "given", "bytes": len(material), **_told(kind, policy, label, manager)}
+        with self._change("key.create", key_id, at, told):
+            material = kind.canonical(material)
+            self._refuse_taken(key_id)
+            reference = self.ring.manager(manager).keep(_name(key_id, 1), kind, material)
+            self.ring.catalogue.add(key_id, reference, policy, at=at, label=label, kind=kind, manager=manager)
+
+    def rotate(self, key_id: UUID, *, at: datetime, material: bytes | None = None) -> int:
+        """Add a version, of the same kind and in the same manager: made there, or this one. It is released from now on.
+
+        The versions before can still be asked for by number until they are disabled.
+
+        Returns:
+            Its number.
+
+        Raises:
+            NotFound: no key of this id.
+            others: as `create` and `add`.
+        """
+        with self._change("key.rotate", key_id, at, {"material": "made" if material is None else "given"}):
+            latest = self._latest(key_id)
+            manager, number = self.ring.manager(latest.manager), latest.latest + 1
+            if material is None:
+                reference = manager.create(_name(key_id, number), latest.kind)
+            else:
+                reference = manager.keep(_name(key_id, number), latest.kind, latest.kind.canonical(material))
+            self.ring.catalogue.add_version(key_id, reference, number=number, at=at)
+        return number
 
     def set_policy(self, key_id: UUID, policy: ResourcePolicy, *, at: datetime) -> None:
         """Put a key under another policy, from its next release on.
@@ -63,21 +118,82 @@ class Keys:
             SettingsError: what is stored does not open.
             Unavailable: the store or the audit log does not answer.
         """
-        told = {"policy": policy.to_json()}
-        with self.journal.change(Change(what="key.set-policy", subject=str(key_id), by=self.by, at=at, details=told)):
-            if not self.store.set_policy(key_id, policy):
+        with self._change("key.set-policy", key_id, at, {"policy": policy.to_json()}):
+            if not self.ring.catalogue.set_policy(key_id, policy):
                 raise _no_such_key(key_id)
 
-    def remove(self, key_id: UUID, *, at: datetime) -> None:
-        """Forget a key.
+    def disable(self, key_id: UUID, *, at: datetime, version: int | None = None) -> None:
+        """Release one version, or any, no more, until it is enabled.
 
         Raises:
-            NotFound: there is no such key.
+            NotFound: there is none that is not destroyed.
             Unavailable: the store or the audit log does not answer.
         """
-        with self.journal.change(Change(what="key.delete", subject=str(key_id), by=self.by, at=at)):
-            if not self.store.remove(key_id):
+        with self._change("key.disable", key_id, at, {"key_version": version}):
+            self.ring.catalogue.set_state(key_id, "disabled", at=at, version=version)
+
+    def enable(self, key_id: UUID, *, at: datetime, version: int | None = None) -> None:
+        """Release one version, or all, again. Raises as `disable`."""
+        with self._change("key.enable", key_id, at, {"key_version": version}):
+            self.ring.catalogue.set_state(key_id, "enabled", at=at, version=version)
+
+    def destroy(self, key_id: UUID, *, at: datetime, version: int | None = None) -> tuple[int, ...]:
+        """Destroy one version, or all: in the manager, then in the catalogue. Nothing brings it back.
+
+        Returns:
+            Which versions.
+
+        Raises:
+            NotFound: there is none.
+            Unavailable: the manager, the store or the audit log does not answer. Destroy it again.
+        """
+        with self._change("key.destroy", key_id, at, {"key_version": version}):
+            return self._destroy(key_id, at, version)
+
+    def remove(self, key_id: UUID, *, at: datetime) -> None:
+        """Destroy a key and forget its id. Raises as `destroy`."""
+        with self._change("key.delete", key_id, at):
+            self._destroy(key_id, at)
+            if not self.ring.catalogue.remove(key_id, at=at):
                 raise _no_such_key(key_id)
+
+    def _destroy(self, key_id: UUID, at: datetime, version: int | None = None) -> tuple[int, ...]:
+        for stored in self.ring.catalogue.versions(key_id):
+            if version in {None, stored.version} and stored.state != "destroyed" and stored.manager != BUILT_IN:
+                self._destroy_outside(stored)
+        return self.ring.catalogue.destroy(key_id, at=at, version=version)
+
+    def _destroy_outside(self, stored: S) -> None:
+        try:
+            reference = self.ring.catalogue.reveal(stored)
+        except NotFound:
+            return  # its data key went in an earlier attempt, after the manager's part
+        self.ring.manager(stored.manager).destroy(reference)
+
+    def _latest(self, key_id: UUID) -> S:
+        found = self.ring.find(key_id)
+        if found is None:
+            raise _no_such_key(key_id)
+        return found
+
+    def _refuse_taken(self, key_id: UUID) -> None:
+        """Before a manager makes anything; the catalogue decides."""
+        if self.ring.find(key_id) is not None:
+            raise SettingsError("a key of this id exists already", seen=key_id, hint="delete it first")
+
+    def _change(
+        self, what: str, key_id: UUID, at: datetime, details: Mapping[str, object] | None = None
+    ) -> AbstractContextManager[None]:
+        return self.journal.change(Change(what=what, subject=str(key_id), by=self.by, at=at, details=details or {}))
+
+
+def _told(kind: KeyKind, policy: ResourcePolicy, label: str, manager: str) -> dict[str, object]:
+    return {"kind": str(kind), "manager": manager, "policy": policy.to_json(), "label": label}
+
+
+def _name(key_id: UUID, version: int) -> str:
+    """How a manager knows a version: unique there, and readable to the manager's operator."""
+    return f"{key_id}/{version}"
 
 
 def _no_such_key(key_id: UUID) -> NotFound:

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
     from ambergate.core.errors import AmberError
+    from ambergate.core.release.envelope import Envelope
+    from ambergate.core.release.material import KeyKind
     from ambergate.core.release.resource_policy import ResourcePolicy
     from ambergate.core.token.claims import AttestationClaims
 
@@ -25,28 +29,122 @@ class UnknownKey(NotAuthorised):
 
 
 class Stored(Protocol):
-    """A secret that was found and not yet opened."""
+    """One version of a key, found and not yet opened."""
 
     @property
-    def version(self) -> int:
-        """Which of the key's versions it is; the first is 1."""
+    def id(self) -> UUID:
+        """Of the key."""
 
     @property
     def policy(self) -> ResourcePolicy:
         """Who may have it."""
 
+    @property
+    def kind(self) -> KeyKind:
+        """What it is."""
+
+    @property
+    def manager(self) -> str:
+        """The name of the key manager that keeps it."""
+
+    @property
+    def version(self) -> int:
+        """This version's number."""
+
+    @property
+    def latest(self) -> int:
+        """The number of the key's latest version."""
+
+    @property
+    def state(self) -> str:
+        """`enabled`, `disabled` or `destroyed`."""
+
 
 S = TypeVar("S", bound=Stored)
 
 
-class Secrets(Protocol[S]):
-    """Where secrets are kept."""
+class Catalogue(Protocol[S]):
+    """Which keys there are, and what their key managers wrote down of them, sealed with policy, id and version."""
 
-    def find(self, secret_id: UUID, /) -> S | None:
-        """The secret of this id, still sealed; None when there is none."""
+    def add(  # noqa: PLR0913  what a key is, each by its name
+        self,
+        secret_id: UUID,
+        secret: bytes,
+        policy: ResourcePolicy,
+        *,
+        at: datetime,
+        label: str,
+        kind: KeyKind,
+        manager: str,
+    ) -> None:
+        """Keep the first version of a key; raises `SettingsError` when the id is taken."""
+
+    def add_version(self, secret_id: UUID, secret: bytes, *, number: int, at: datetime) -> None:
+        """Keep the next version; raises `SettingsError` when another came meanwhile."""
+
+    def find(self, secret_id: UUID, version: int | None = None, /) -> S | None:
+        """The version of this number, or the latest; None when there is none."""
+
+    def versions(self, secret_id: UUID, /) -> tuple[S, ...]:
+        """Every version, oldest first."""
 
     def reveal(self, stored: S, /) -> bytes:
-        """The secret itself; raises when id or policy are not those it was stored with."""
+        """What was kept; raises when id, version, manager or policy are not those it was kept with."""
+
+    def set_policy(self, secret_id: UUID, policy: ResourcePolicy, /) -> bool:
+        """Put every version under another policy; False when there is no such key."""
+
+    def set_state(self, secret_id: UUID, state: str, *, at: datetime, version: int | None = None) -> None:
+        """Enable or disable one version, or all; raises `NotFound` when there is none."""
+
+    def destroy(self, secret_id: UUID, *, at: datetime, version: int | None = None) -> tuple[int, ...]:
+        """Make one version, or all, unreadable for ever; raises `NotFound` when there is none."""
+
+    def remove(self, secret_id: UUID, *, at: datetime) -> bool:
+        """Destroy a key and forget it; False when there was none."""
+
+    def check(self) -> None:
+        """Ask the database something, for health checks."""
+
+
+class KeyManager(Protocol):
+    """Makes keys and keeps them: the built-in one, or one that the keys' owner runs.
+
+    A reference is what the manager needs to find a key again; the broker keeps it sealed. All methods may raise
+    `Unavailable` (it does not answer, or refuses the broker) and `NotFound` (`key-gone`: it has not the key any more).
+    """
+
+    def create(self, name: str, kind: KeyKind, /) -> bytes:
+        """Make a key; its reference. `Malformed` where it makes none of this kind."""
+
+    def keep(self, name: str, kind: KeyKind, material: bytes, /) -> bytes:
+        """Take over a key that was made elsewhere; its reference. `Malformed` where it keeps none of this kind."""
+
+    def take(self, reference: bytes, kind: KeyKind, workload_key: RSAPublicKey, /) -> bytes | Envelope:
+        """The key, in the form of its kind; or sealed for the workload already, where it never leaves in the clear."""
+
+    def destroy(self, reference: bytes, /) -> None:
+        """Destroy the key; nothing happens where that was done before."""
+
+    def check(self) -> None:
+        """Ask it something, for readiness."""
+
+
+class Secrets(Protocol[S]):
+    """Where the transfer gets keys from."""
+
+    def find(self, secret_id: UUID, version: int | None = None, /) -> S | None:
+        """The version of this number, or the latest, still sealed; None when there is none."""
+
+    def take(self, stored: S, workload_key: RSAPublicKey, /) -> bytes | Envelope:
+        """The key itself, or already sealed for the workload.
+
+        Raises:
+            ReleaseRefused: (`key-disabled`) it is disabled.
+            UnknownKey: (`key-destroyed`, `key-gone`) it is no more.
+            Unavailable: its key manager does not answer.
+            SettingsError: what is stored is not what was written.
+        """
 
 
 class Trust(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from starlette.concurrency import run_in_threadpool
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ambergate.core.errors import AmberError
     from ambergate.core.release.envelope import Envelope
 
+_VERSION: Final = re.compile("[1-9][0-9]{0,8}")
 MAX_BODY: Final = 96 * 1024  # bytes; a token of 64 KiB and room for its JSON
 
 # What the Key Broker Service's clients expect: a token that proves nothing and a policy that refuses are both 401.
@@ -38,7 +40,7 @@ STATUSES: Final[tuple[tuple[type[AmberError], int], ...]] = (
 
 
 def transfer_route(transfer: Callable[..., Envelope], now: Callable[[], datetime]) -> Route:
-    """`POST /kbs/v1/keys/{id}/transfer`, passport mode.
+    """`POST /kbs/v1/keys/{id}/transfer`, passport mode; with `?version=N` for another version than the latest.
 
     Args:
         transfer: the use case.
@@ -57,7 +59,7 @@ def transfer_route(transfer: Callable[..., Envelope], now: Callable[[], datetime
             hint = "leave Attestation-Type out and send a token"
             raise Malformed("evidence is not taken here", code="malformed-request", hint=hint)
         token = decode(body, TransferRequest).attestation_token
-        envelope = await run_in_threadpool(transfer, key_id, token, at=now())
+        envelope = await run_in_threadpool(transfer, key_id, token, at=now(), version=_version(request))
         return json_response(TransferResponse.of(envelope), headers={"attestation-type": ""})
 
     return Route("/kbs/v1/keys/{id}/transfer", handle, methods=["POST"])
@@ -79,3 +81,13 @@ def _key_id(request: Request) -> UUID:
         return parse_key_id(request.path_params["id"])
     except Malformed as exc:
         raise UnknownKey("there is no key of this id", code=exc.code, seen=exc.seen, wanted=exc.wanted) from exc
+
+
+def _version(request: Request) -> int | None:
+    """The version that is asked for, an extension of ours: `?version=2`; None: the latest."""
+    given = request.query_params.getlist("version")
+    if not given:
+        return None
+    if len(given) > 1 or not _VERSION.fullmatch(given[0]):
+        raise Malformed("this is no version", code="malformed-request", seen=given[0][:32], wanted="1, 2, ...")
+    return int(given[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from msgspec import Meta
@@ -10,6 +10,38 @@ from msgspec import Meta
 from ambergate.client.settings import MAX_TIMEOUT
 from ambergate.services.keybroker.bearer import LIFETIME, MAX_LIFETIME
 from ambergate.services.web.settings.tables import Audit, Listen, Store  # msgspec reads the annotations
+from ambergate.stores.engine import check_url
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class BrokerStore(Store, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[store]`: where keys are kept, and the key that encrypts them."""
+
+    version_keys: Annotated[
+        str | None,
+        Meta(
+            description="File or PostgreSQL URL of the version keys, apart from the database so that what is destroyed "
+            "is gone from its copies ([broker-keys.md](broker-keys.md)); by default `DATABASE-keys` beside a file, "
+            "else the database itself."
+        ),
+    ] = None
+
+    def version_keys_place(self, folder: Path) -> Path | str | None:
+        """Where version keys are: a file, relative to the configuration, or a server; None: in the database itself.
+
+        Raises:
+            SettingsError: the URL cannot be used.
+        """
+        if self.version_keys == self.database:
+            return None
+        if self.version_keys is None:
+            return None if "://" in self.database else folder / f"{self.database}-keys"
+        if "://" not in self.version_keys:
+            return folder / self.version_keys
+        check_url(self.version_keys)
+        return self.version_keys
 
 
 class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,7 +90,7 @@ class Tables(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The whole configuration of the key broker."""
 
     listen: Listen
-    store: Store
+    store: BrokerStore
     issuers: list[Issuer]
     audit: Audit = Audit()
     verifier: Verifier | None = None

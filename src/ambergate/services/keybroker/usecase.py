@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Generic
 
 from ambergate.core.errors import AmberError, Unavailable
 from ambergate.core.release.decision import decide
-from ambergate.core.release.envelope import NONCE_SIZE, SWK_SIZE, seal
+from ambergate.core.release.envelope import NONCE_SIZE, SWK_SIZE, Envelope, seal
 from ambergate.core.token.forms import flat_claims
 from ambergate.services.keybroker.ports import Audit, Decision, S, Secrets, Stored, Trust, UnknownKey
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from ambergate.core.release.envelope import Envelope
     from ambergate.core.token.claims import AttestationClaims
 
 
@@ -35,27 +34,28 @@ class KeyTransfer(Generic[S]):
     audit: Audit
     token_bytes: Callable[[int], bytes]
 
-    def __call__(self, key_id: UUID, token: str, *, at: datetime) -> Envelope:
+    def __call__(self, key_id: UUID, token: str, *, at: datetime, version: int | None = None) -> Envelope:
         """The key, sealed for the workload that the token speaks of.
 
         Args:
             key_id: which key.
             token: an attestation token.
             at: now.
+            version: which version of it; the latest when not given.
 
         Raises:
             MalformedToken: not a token.
             TokenRejected: it proves nothing here.
-            UnknownKey: no key of this id.
-            ReleaseRefused: the key's policy refuses, with every mismatch.
-            Unavailable: the issuer's keys, the store or the audit log do not answer.
+            UnknownKey: no key of this id, or it is no more.
+            ReleaseRefused: the key's policy refuses, with every mismatch; or it is disabled.
+            Unavailable: the issuer's keys, the key manager, the store or the audit log do not answer.
             SettingsError: what is stored does not open.
         """
         claims: AttestationClaims | None = None
         stored: S | None = None
         try:
             claims = self.trust.claims(token, at)
-            stored = self.secrets.find(key_id)
+            stored = self.secrets.find(key_id, version)
             envelope = self._sealed(key_id, stored, claims, at)
         except Unavailable:  # that decides nothing
             raise
@@ -69,12 +69,10 @@ class KeyTransfer(Generic[S]):
         if stored is None:
             raise UnknownKey("there is no key of this id", seen=key_id)
         grant = decide(claims, stored.policy, at)
-        return seal(
-            self.secrets.reveal(stored),
-            grant.workload_key,
-            swk=self.token_bytes(SWK_SIZE),
-            nonce=self.token_bytes(NONCE_SIZE),
-        )
+        taken = self.secrets.take(stored, grant.workload_key)
+        if isinstance(taken, Envelope):
+            return taken
+        return seal(taken, grant.workload_key, swk=self.token_bytes(SWK_SIZE), nonce=self.token_bytes(NONCE_SIZE))
 
 
 def _decision(

@@ -1,0 +1,353 @@
+"""`amber keybroker key`: the keys that a broker holds, over their life."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+from uuid import UUID, uuid4
+
+import click
+
+from ambergate.cli._common import echo_json, json_option, now, reports_errors
+from ambergate.cli._services import keybroker_config
+from ambergate.core.errors import Malformed, MalformedPolicy, NotFound, SettingsError
+from ambergate.core.release.envelope import MAX_SECRET_SIZE
+from ambergate.core.release.material import KeyKind
+from ambergate.core.release.resource_policy import MAX_POLICY_SIZE, ResourcePolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+
+    from ambergate.services.keybroker.app import State
+    from ambergate.services.keybroker.keys import Keys
+    from ambergate.stores.secrets import StoredSecret
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+config_option: Callable[[Any], Any] = click.option("--config", type=FILE, required=True, help="The broker's TOML file.")
+_policy: Callable[[Any], Any] = click.option(
+    "--policy", "policy_file", type=FILE, required=True, help="Who may have the key: a TOML file."
+)
+_new_id: Callable[[Any], Any] = click.option("--id", "key_id", help="The key's UUID; a fresh one when not given.")
+_id: Callable[[Any], Any] = click.option("--id", "key_id", required=True, help="The key's UUID.")
+_label: Callable[[Any], Any] = click.option("--label", default="", help="Words for people; not secret.")
+_manager: Callable[[Any], Any] = click.option(
+    "--manager", default="built-in", show_default=True, help="The key manager that keeps it, by its name in the file."
+)
+_version: Callable[[Any], Any] = click.option("--version", type=click.IntRange(min=1), help="Only this version.")
+_algorithm: Callable[[Any], Any] = click.option(
+    "--algorithm",
+    type=click.Choice(["AES", "RSA", "EC", "OPAQUE"], case_sensitive=False),
+    default="OPAQUE",
+    show_default=True,
+)
+_bits: Callable[[Any], Any] = click.option("--bits", type=int, help="Length of an AES or RSA key.")
+_curve: Callable[[Any], Any] = click.option("--curve", help="secp256r1, secp384r1 or secp521r1, of an EC key.")
+
+
+@click.group(name="key")
+def keys() -> None:
+    """The keys the broker holds."""
+
+
+@keys.command("import")
+@config_option
+@_policy
+@_new_id
+@_label
+@_manager
+@_algorithm
+@_bits
+@_curve
+@click.option("--file", "source", type=click.File("rb"), default="-", help="The key; standard input when not given.")
+@json_option
+@reports_errors
+def import_key(*, config: Path, policy_file: Path, source: BinaryIO, as_json: bool, **given: Any) -> None:  # noqa: ANN401  options
+    """Keep a key read from a file or from standard input. Never from the command line.
+
+    AES keys and opaque secrets are taken byte for byte; RSA and EC private keys as PEM or DER, without a password.
+    """
+    material = source.read(MAX_SECRET_SIZE + 1)
+    kind = _kind(given, material)
+    identity, policy = _new_identity(given), read_policy(policy_file)
+    with _opened(config) as held, _of_the_user():
+        held.add(identity, material, policy, at=now(), label=given["label"], kind=kind, manager=given["manager"])
+        _tell_new(held, identity, as_json=as_json)
+
+
+@keys.command()
+@config_option
+@_policy
+@_new_id
+@_label
+@_manager
+@_algorithm
+@_bits
+@_curve
+@click.option("--bytes", "size", type=click.IntRange(16, 64), help="Length of an opaque secret; 32 when not given.")
+@json_option
+@reports_errors
+def generate(*, config: Path, policy_file: Path, size: int | None, as_json: bool, **given: Any) -> None:  # noqa: ANN401  as above
+    """Have a key made at random, in its key manager, that nobody but an approved enclave will see."""
+    import secrets
+
+    kind = _kind(given)
+    if size is not None and (kind.algorithm != "OPAQUE" or given["manager"] != "built-in"):
+        raise SettingsError("--bytes is for opaque secrets of the built-in key manager", hint="--bits for other keys")
+    identity, policy = _new_identity(given), read_policy(policy_file)
+    with _opened(config) as held, _of_the_user():
+        if size is not None:
+            held.add(identity, secrets.token_bytes(size), policy, at=now(), label=given["label"])
+        else:
+            held.create(identity, kind, policy, at=now(), label=given["label"], manager=given["manager"])
+        _tell_new(held, identity, as_json=as_json)
+
+
+@keys.command("list")
+@config_option
+@json_option
+@reports_errors
+def list_keys(config: Path, *, as_json: bool) -> None:
+    """Show the keys' ids, kinds, states and policies; never the keys."""
+    with _state(config) as state:
+        stored = state.secrets.all()
+    if as_json:
+        echo_json([_shown(one) for one in stored])
+        return
+    for one in stored:
+        click.echo(f"{_line(one)}  {one.label}")
+        click.echo("\n".join(f"    {line}" for line in policy_words(one.policy)))
+    if not stored:
+        click.echo("no keys; `amber keybroker key generate` or `import` makes one")
+
+
+@keys.command()
+@config_option
+@_id
+@json_option
+@reports_errors
+def versions(config: Path, *, key_id: str, as_json: bool) -> None:
+    """Show every version of a key, with its state; never the key."""
+    identity = _identity(key_id)
+    with _state(config) as state:
+        found = state.secrets.versions(identity)
+    if not found:
+        raise NotFound("there is no key of this id", seen=identity, hint="amber keybroker key list shows them")
+    if as_json:
+        echo_json([_shown(one) for one in found])
+    else:
+        click.echo("\n".join(map(_line, found)))
+
+
+@keys.command("set-policy")
+@config_option
+@_policy
+@_id
+@json_option
+@reports_errors
+def set_policy(config: Path, *, policy_file: Path, key_id: str, as_json: bool) -> None:
+    """Put a key under another policy, from its next release on."""
+    policy = read_policy(policy_file)
+    identity = _identity(key_id)
+    with _opened(config) as held:
+        held.set_policy(identity, policy, at=now())
+    tell({"id": str(identity), "policy": policy.to_mapping()}, f"{identity} is under the new policy", as_json=as_json)
+
+
+@keys.command()
+@config_option
+@_id
+@click.option("--file", "source", type=click.File("rb"), help="The new version; one is made when this is not given.")
+@json_option
+@reports_errors
+def rotate(config: Path, *, key_id: str, source: BinaryIO | None, as_json: bool) -> None:
+    """Add a version, which is released from now on. Earlier ones can still be asked for by number: disable them."""
+    identity = _identity(key_id)
+    material = None if source is None else source.read(MAX_SECRET_SIZE + 1)
+    with _opened(config) as held, _of_the_user():
+        number = held.rotate(identity, at=now(), material=material)
+    tell({"id": str(identity), "version": number}, f"{identity} is at version {number}", as_json=as_json)
+
+
+@keys.command()
+@config_option
+@_id
+@_version
+@json_option
+@reports_errors
+def disable(config: Path, *, key_id: str, version: int | None, as_json: bool) -> None:
+    """Release a key, or one version of it, no more, until it is enabled again."""
+    identity = _identity(key_id)
+    with _opened(config) as held:
+        held.disable(identity, at=now(), version=version)
+    _tell_state(identity, version, "disabled", as_json=as_json)
+
+
+@keys.command()
+@config_option
+@_id
+@_version
+@json_option
+@reports_errors
+def enable(config: Path, *, key_id: str, version: int | None, as_json: bool) -> None:
+    """Release a key, or one version of it, again."""
+    identity = _identity(key_id)
+    with _opened(config) as held:
+        held.enable(identity, at=now(), version=version)
+    _tell_state(identity, version, "enabled", as_json=as_json)
+
+
+@keys.command()
+@config_option
+@_id
+@_version
+@json_option
+@reports_errors
+def destroy(config: Path, *, key_id: str, version: int | None, as_json: bool) -> None:
+    """Destroy a key, or one version of it, in its key manager and here. Nothing brings it back."""
+    identity = _identity(key_id)
+    with _opened(config) as held:
+        gone = held.destroy(identity, at=now(), version=version)
+    words = f"{identity}: destroyed {', '.join(f'version {number}' for number in gone)}"
+    tell({"id": str(identity), "destroyed": list(gone)}, words, as_json=as_json)
+
+
+@keys.command()
+@config_option
+@_id
+@json_option
+@reports_errors
+def delete(config: Path, *, key_id: str, as_json: bool) -> None:
+    """Destroy a key, and forget its id. Nothing brings it back."""
+    identity = _identity(key_id)
+    with _opened(config) as held:
+        held.remove(identity, at=now())
+    tell({"id": str(identity), "deleted": True}, f"{identity} is deleted", as_json=as_json)
+
+
+def read_policy(file: Path) -> ResourcePolicy:
+    """The release policy in this file.
+
+    Raises:
+        MalformedPolicy: it cannot be read, or is none.
+    """
+    try:
+        with file.open(encoding="utf-8") as stream:
+            text = stream.read(MAX_POLICY_SIZE + 1)
+    except (OSError, UnicodeDecodeError) as exc:
+        raise MalformedPolicy("the policy file cannot be read", seen=f"{file}: {exc}") from exc
+    return ResourcePolicy.from_toml(text)
+
+
+def policy_words(found: ResourcePolicy) -> list[str]:
+    """The policy, one member a line."""
+    return list(_lines(found.to_mapping(), ""))
+
+
+def _lines(members: Mapping[str, object], path: str) -> Iterator[str]:
+    for name, value in members.items():
+        items = value if isinstance(value, list) else [value]
+        if isinstance(items[0], dict):
+            for index, item in enumerate(items):
+                yield from _lines(item, f"{path}{name}[{index}]." if isinstance(value, list) else f"{path}{name}.")
+        else:
+            told = (str(item).lower() if isinstance(item, bool) else str(item) for item in items)
+            yield f"{path}{name} = {', '.join(told)}"
+
+
+def tell(document: dict[str, object], words: str, *, as_json: bool) -> None:
+    """The result, for machines or for people."""
+    if as_json:
+        echo_json(document)
+    else:
+        click.echo(words)
+
+
+def _state(config: Path) -> AbstractContextManager[State]:
+    """What the broker of this configuration keeps, whether it runs or not."""
+    from ambergate.services.keybroker.app import open_state
+
+    return open_state(keybroker_config(config), now=now)
+
+
+@contextmanager
+def _opened(config: Path) -> Iterator[Keys[StoredSecret]]:
+    """Its keys, to be changed by who runs this command."""
+    from ambergate.services.keybroker.audit import AuditTrail
+    from ambergate.services.keybroker.ports import LOCAL
+
+    with _state(config) as state:
+        yield state.keys(AuditTrail(state.audit, lambda: (None, None)), by=LOCAL)
+
+
+def _kind(given: dict[str, Any], material: bytes | None = None) -> KeyKind:
+    """What the options say; of RSA and EC keys that are imported, what they leave to the key itself."""
+    from ambergate.core.release.material import kind_of
+
+    algorithm, bits, curve = given["algorithm"], given["bits"], given["curve"]
+    with _of_the_user():
+        if material is not None and algorithm in {"RSA", "EC"} and bits is None and curve is None:
+            found = kind_of(material)
+            bits, curve = found.bits, found.curve
+        if material is not None and algorithm == "AES" and bits is None:
+            bits = 8 * len(material)
+        return KeyKind.of(algorithm, bits=bits, curve=curve)
+
+
+@contextmanager
+def _of_the_user() -> Iterator[None]:
+    """A key that is none is what our user gave us here, and no evidence."""
+    try:
+        yield
+    except Malformed as exc:
+        raise SettingsError(exc.message, code=exc.code, seen=exc.seen, wanted=exc.wanted) from exc
+
+
+def _new_identity(given: dict[str, Any]) -> UUID:
+    return uuid4() if given["key_id"] is None else _identity(given["key_id"])
+
+
+def _identity(text: str) -> UUID:
+    from ambergate.services.keybroker.wire import parse_key_id
+
+    try:
+        return parse_key_id(text)
+    except Malformed as exc:
+        raise SettingsError("--id is no key id", seen=exc.seen, wanted=exc.wanted) from exc
+
+
+def _tell_new(held: Keys[StoredSecret], identity: UUID, *, as_json: bool) -> None:
+    made = held.ring.find(identity)
+    assert made is not None
+    tell(_shown(made), str(identity), as_json=as_json)
+
+
+def _tell_state(identity: UUID, version: int | None, state: str, *, as_json: bool) -> None:
+    which = "all versions" if version is None else f"version {version}"
+    document: dict[str, object] = {"id": str(identity), "version": version, "state": state}
+    tell(document, f"{identity}: {which} {state}", as_json=as_json)
+
+
+def _line(one: StoredSecret) -> str:
+    made = f"{one.created_at:%Y-%m-%d %H:%M:%S}Z"
+    size = f"  {one.size:5} bytes" if one.manager == "built-in" else ""
+    return f"{one.id}  version {one.version}  {one.state}  {one.kind}{size}  {one.manager}  {made}"
+
+
+def _shown(stored: StoredSecret) -> dict[str, object]:
+    return {
+        "id": str(stored.id),
+        "label": stored.label,
+        "algorithm": stored.kind.algorithm,
+        "bits": stored.kind.bits,
+        "curve": stored.kind.curve,
+        "manager": stored.manager,
+        "version": stored.version,
+        "state": stored.state,
+        "bytes": stored.size if stored.manager == "built-in" else None,
+        "created_at": stored.created_at.isoformat(),
+        "changed_at": None if stored.changed_at is None else stored.changed_at.isoformat(),
+        "policy": stored.policy.to_mapping(),
+    }

@@ -1,0 +1,1 @@
+"""Key managers: where the broker's keys are made and kept. Each fits `services.keybroker.ports.KeyManager`."""
