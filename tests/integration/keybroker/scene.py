@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from starlette.requests import Request
 
+    from ambergate.services.keybroker.metrics import BrokerMetrics
     from ambergate.services.keybroker.trust import TrustedIssuers
     from ambergate.services.web.server import TlsFiles
 
@@ -128,7 +129,9 @@ class Broker:
 
 
 @contextmanager
-def running_broker(trust: TrustedIssuers, tls: TlsFiles, folder: Path) -> Iterator[Broker]:
+def running_broker(
+    trust: TrustedIssuers, tls: TlsFiles, folder: Path, *, metrics: BrokerMetrics | None = None
+) -> Iterator[Broker]:
     """A key broker on a real socket with two keys, one under a strict and one under a loose policy."""
     clock = Clock()
     with ExitStack() as stack:
@@ -139,8 +142,8 @@ def running_broker(trust: TrustedIssuers, tls: TlsFiles, folder: Path) -> Iterat
         store.add(LOOSE_KEY_ID, SECRET, LOOSE, at=AT)
         signer = CheckpointSigner("keybroker/audit/v1", bytes(32))
         log = stack.enter_context(closing(AuditLog(engine, signer, now=clock)))
-        state = State(store, log, UserStore(engine), LoginFailures(engine), b"b" * 32)
-        app = create_app(state, trust, now=clock, passwords=PASSWORDS)
+        state = State(store, log, UserStore(engine), LoginFailures(engine), b"b" * 32, engine)
+        app = create_app(state, trust, now=clock, passwords=PASSWORDS, metrics=metrics)
         port = stack.enter_context(running(app, tls))
         context = ssl.create_default_context(cafile=str(tls.certificate.with_name("ca.pem")))
         base = f"https://127.0.0.1:{port}"

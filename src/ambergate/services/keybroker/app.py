@@ -18,6 +18,7 @@ from ambergate.services.keybroker.bearer import KEY_BYTES, KEY_NAME, LIFETIME, B
 from ambergate.services.keybroker.keyring import BUILT_IN, KeyRing
 from ambergate.services.keybroker.keys import Keys
 from ambergate.services.keybroker.login import Login
+from ambergate.services.keybroker.metrics import CountedAudit
 from ambergate.services.keybroker.passwords import Passwords
 from ambergate.services.keybroker.routes import STATUSES, transfer_route, version_route
 from ambergate.services.keybroker.usecase import KeyTransfer
@@ -41,10 +42,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from datetime import datetime, timedelta
 
+    from sqlalchemy import Engine
     from starlette.applications import Starlette
 
     from ambergate.services.keybroker.config import Config
-    from ambergate.services.keybroker.ports import Journal, KeyManager
+    from ambergate.services.keybroker.metrics import BrokerMetrics
+    from ambergate.services.keybroker.ports import Audit, Journal, KeyManager
     from ambergate.services.keybroker.trust import TrustedIssuers
     from ambergate.stores.secrets import StoredSecret
 
@@ -63,6 +66,7 @@ class State:
     users: UserStore
     failures: LoginFailures
     bearer_key: bytes
+    database: Engine
     managers: Mapping[str, KeyManager] = field(default_factory=lambda: {BUILT_IN: BuiltIn(secrets.token_bytes)})
 
     @property
@@ -114,7 +118,7 @@ def open_state(
         bearer_key = material.ensure(KEY_NAME, lambda: token_bytes(KEY_BYTES))
         audit = stack.enter_context(contextlib.closing(AuditLog(engine, signer, now=now, pin=config.checkpoint)))
         managers: dict[str, KeyManager] = {BUILT_IN: BuiltIn(token_bytes)}
-        yield State(store, audit, UserStore(engine), LoginFailures(engine), bearer_key, managers)
+        yield State(store, audit, UserStore(engine), LoginFailures(engine), bearer_key, engine, managers)
 
 
 def create_app(
@@ -125,6 +129,7 @@ def create_app(
     token_bytes: Callable[[int], bytes] = secrets.token_bytes,
     passwords: Passwords | None = None,
     token_lifetime: timedelta = LIFETIME,
+    metrics: BrokerMetrics | None = None,
 ) -> Starlette:
     """The key broker as an ASGI application.
 
@@ -135,13 +140,18 @@ def create_app(
         token_bytes: randomness for envelopes.
         passwords: makes and checks hashes; at the usual cost when not given.
         token_lifetime: of users' bearer tokens.
+        metrics: counts what it does; None: nobody does.
     """
     trail = AuditTrail(state.audit, request_names)
+    audit: Audit = trail
+    if metrics is not None:
+        metrics.keeps(state.database, state.audit)
+        audit = CountedAudit(trail, metrics)
     tokens = BearerTokens(state.bearer_key, lifetime=token_lifetime)
     users = Users(store=state.users, passwords=passwords or Passwords(), journal=trail)
     login = Login(users=state.users, failures=state.failures, passwords=users.passwords, tokens=tokens, journal=trail)
     guard = Guard(state.users, tokens, now=now)
-    transfer = KeyTransfer(secrets=state.ring, trust=trust, audit=trail, token_bytes=token_bytes)
+    transfer = KeyTransfer(secrets=state.ring, trust=trust, audit=audit, token_bytes=token_bytes)
 
     def ready() -> None:
         trust.ready(now())
@@ -167,4 +177,5 @@ def create_app(
         ],
         statuses=STATUSES,
         lifespan=lifespan,
+        metrics=metrics,
     )

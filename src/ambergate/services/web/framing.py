@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from ambergate.services.web.metrics import Metrics
+
 _ACCESS = logging.getLogger("ambergate.access")
 _LOG = logging.getLogger("ambergate.web")
 
@@ -23,6 +25,7 @@ _LOG = logging.getLogger("ambergate.web")
 # characters out of headers and logs.
 _NAMES: ContextVar[tuple[str | None, str | None]] = ContextVar("request_names", default=(None, None))
 
+_CODE: Final = "ambergate.code"  # in the scope: our code of the error that the answer is
 REQUEST_ID: Final = re.compile(rb"[a-zA-Z0-9_ /.-]{1,128}")
 
 
@@ -35,11 +38,22 @@ class Framing:
 
     Args:
         app: what is framed.
+        route_of: the route of a scope that was served, one of few.
+        metrics: counts requests; None: nobody does.
         trace_ids: gives a fresh id for each request.
     """
 
-    def __init__(self, app: ASGIApp, *, trace_ids: Callable[[], str] = lambda: secrets.token_hex(16)) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        route_of: Callable[[Scope], str],
+        metrics: Metrics | None = None,
+        trace_ids: Callable[[], str] = lambda: secrets.token_hex(16),
+    ) -> None:
         self._app = app
+        self._route_of = route_of
+        self._metrics = metrics
         self._trace_ids = trace_ids
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,6 +63,8 @@ class Framing:
             return
         exchange = _Exchange(scope, send, trace_id=self._trace_ids())
         started = asyncio.get_running_loop().time()
+        if self._metrics is not None:
+            self._metrics.began()
         _NAMES.set((None if exchange.request_id is None else exchange.request_id.decode(), exchange.trace_id))
         try:
             if exchange.malformed:
@@ -60,12 +76,27 @@ class Framing:
             if not exchange.status:
                 await internal_error()(scope, receive, exchange.send)
         finally:
-            exchange.log(seconds=asyncio.get_running_loop().time() - started)
+            seconds = asyncio.get_running_loop().time() - started
+            exchange.log(seconds=seconds)
+            if self._metrics is not None:
+                self._count(scope, exchange.status, seconds)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        assert self._metrics is not None
+        self._metrics.ended(scope["method"], self._route_of(scope), status, seconds)
+        code = scope.get(_CODE)
+        if code is not None:
+            self._metrics.refused(code)
 
 
 def request_names() -> tuple[str | None, str | None]:
     """The caller's id and our trace id of the request that is being served here, in its task and its threads."""
     return _NAMES.get()
+
+
+def note_code(scope: Scope, code: str) -> None:
+    """The answer to this request is the error of this code."""
+    scope[_CODE] = code
 
 
 class _Exchange:
