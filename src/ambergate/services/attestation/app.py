@@ -25,8 +25,8 @@ from ambergate.services.attestation.published import published_routes
 from ambergate.services.attestation.routes import Authoriser, attest_routes, nonce_routes, version_route
 from ambergate.services.attestation.usecase import Attestation, Issuer
 from ambergate.services.web.application import build
-from ambergate.services.web.framing import request_names
 from ambergate.services.web.health import Readiness, health_routes
+from ambergate.services.web.names import request_names
 from ambergate.stores.api_keys import ApiKeyStore
 from ambergate.stores.audit import AuditLog
 from ambergate.stores.audit_key import checkpoint_signer
@@ -145,7 +145,7 @@ def open_state(
         engine.dispose()
 
 
-def create_app(
+def create_app(  # noqa: PLR0913  # each is a part of its own
     config: Config,
     state: State,
     roots: Sequence[Trust],
@@ -170,13 +170,7 @@ def create_app(
     nonces = Nonces(state.nonce_key, lifetime=config.nonce_lifetime, token_bytes=token_bytes)
     issuer = _issuer(config, state.pki)
     management = Management(state.policies, state.engines, signers=config.policy_signers)
-    audit: Audit = AuditTrail(state.audit, request_names)
-    engines = state.engines
-    if metrics is not None:
-        metrics.keeps(state.database, state.audit)
-        metrics.collateral_of(roots)
-        audit = CountedAudit(audit, metrics)
-        engines = {language: CountedEngine(language, engine, metrics) for language, engine in engines.items()}
+    audit, engines = _counted(state, roots, metrics)
     attestation = Attestation(
         roots=roots,
         policy=config.policy,
@@ -222,3 +216,16 @@ def _issuer(config: Config, pki: TokenPki) -> Issuer:
         name=config.issuer,
         simulated_name=config.insecure_simulated_issuer,
     )
+
+
+def _counted(
+    state: State, roots: Sequence[Trust], metrics: AttestationMetrics | None
+) -> tuple[Audit, Mapping[PolicyLanguage, PolicyEngine]]:
+    """The audit trail and the policies' engines, counted where somebody counts."""
+    trail = AuditTrail(state.audit, request_names)
+    if metrics is None:
+        return trail, state.engines
+    metrics.keeps(state.database, state.audit)
+    metrics.collateral_of(roots)
+    engines = {language: CountedEngine(language, engine, metrics) for language, engine in state.engines.items()}
+    return CountedAudit(trail, metrics), engines

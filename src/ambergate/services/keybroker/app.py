@@ -25,8 +25,8 @@ from ambergate.services.keybroker.usecase import KeyTransfer
 from ambergate.services.keybroker.user_routes import own_routes, token_route, user_routes
 from ambergate.services.keybroker.users import Users
 from ambergate.services.web.application import build
-from ambergate.services.web.framing import request_names
 from ambergate.services.web.health import Readiness, health_routes
+from ambergate.services.web.names import request_names
 from ambergate.stores.audit import AuditLog
 from ambergate.stores.audit_key import checkpoint_signer
 from ambergate.stores.data_keys import open_sealer
@@ -121,7 +121,7 @@ def open_state(
         yield State(store, audit, UserStore(engine), LoginFailures(engine), bearer_key, engine, managers)
 
 
-def create_app(
+def create_app(  # noqa: PLR0913  # each is a part of its own
     state: State,
     trust: TrustedIssuers,
     *,

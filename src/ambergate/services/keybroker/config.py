@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ambergate.services.keybroker.tables import Issuer, Verifier
+    from ambergate.services.web.settings.observing import Log, MetricsPlace
     from ambergate.services.web.tls import TlsFiles
     from ambergate.stores.engine import Server
     from ambergate.stores.key_encryption import KeyPlace
@@ -72,6 +73,7 @@ FIXED: Final = {
     "database": "[store] database or password",
     "key_encryption_key": "store.key_encryption_key",
     "checkpoint": "audit.checkpoint",
+    "metrics": "[metrics]",
 }
 
 
@@ -87,6 +89,8 @@ class Config:
     version_keys: Path | str | None  # None: in the database itself
     checkpoint: Path
     token_lifetime: timedelta
+    log: Log
+    metrics: MetricsPlace | None
     trust: TrustedIssuers
     key_set_files: tuple[Path, ...]
     verifier: AttestationClient | None = None  # None: no background check
@@ -122,6 +126,8 @@ def configured(settings: Settings[Tables]) -> Config:
         version_keys=problems.attempt(file.store.version_keys_place, folder),
         checkpoint=file.audit.place(file.store, folder),
         token_lifetime=timedelta(minutes=file.users.token_minutes),
+        log=file.log,
+        metrics=problems.attempt(file.metrics.place, folder),
         key_set_files=tuple(folder / one.jwks_file for one in file.issuers if one.jwks_file is not None),
         trust=problems.attempt(_trust, file.issuers, folder),
         verifier=None if file.verifier is None else problems.attempt(_verifier, file.verifier, folder),

@@ -6,9 +6,10 @@ import asyncio
 import logging
 import re
 import secrets
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
+from ambergate.services.web.logs import fields
+from ambergate.services.web.names import name_request, told_names
 from ambergate.services.web.problems import internal_error, json_response
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ _LOG = logging.getLogger("ambergate.web")
 
 # The expression that the clients of this protocol apply to their own request ids. It keeps quotes and control
 # characters out of headers and logs.
-_NAMES: ContextVar[tuple[str | None, str | None]] = ContextVar("request_names", default=(None, None))
-
 _CODE: Final = "ambergate.code"  # in the scope: our code of the error that the answer is
 REQUEST_ID: Final = re.compile(rb"[a-zA-Z0-9_ /.-]{1,128}")
 
@@ -34,7 +33,7 @@ class Framing:
 
     Response headers `trace-id` and `request-id` are lower case and no value holds a quote, because one
     deployed client turns the header block into JSON by replacing quotes. The access log names method, path,
-    status and ids; never a header, a query or a body.
+    status, milliseconds and our code; never a header, a query or a body.
 
     Args:
         app: what is framed.
@@ -65,14 +64,14 @@ class Framing:
         started = asyncio.get_running_loop().time()
         if self._metrics is not None:
             self._metrics.began()
-        _NAMES.set((None if exchange.request_id is None else exchange.request_id.decode(), exchange.trace_id))
+        name_request(None if exchange.request_id is None else exchange.request_id.decode(), exchange.trace_id)
         try:
             if exchange.malformed:
                 await _refuse_request_id(scope, receive, exchange)
             else:
                 await self._app(scope, receive, exchange.send)
         except Exception:  # noqa: BLE001  # the net: the caller learns nothing of it, the log everything
-            _LOG.exception("unhandled error, trace-id %s", exchange.trace_id)
+            _LOG.exception("unhandled error")
             if not exchange.status:
                 await internal_error()(scope, receive, exchange.send)
         finally:
@@ -87,11 +86,6 @@ class Framing:
         code = scope.get(_CODE)
         if code is not None:
             self._metrics.refused(code)
-
-
-def request_names() -> tuple[str | None, str | None]:
-    """The caller's id and our trace id of the request that is being served here, in its task and its threads."""
-    return _NAMES.get()
 
 
 def note_code(scope: Scope, code: str) -> None:
@@ -124,17 +118,10 @@ class _Exchange:
         await self._send(message)
 
     def log(self, *, seconds: float) -> None:
-        """One line. The raw path is used: its percent-escapes cannot forge a second line."""
+        """One event. The raw path is told, its percent-escapes as they were sent; no query, no header."""
         path = self._scope.get("raw_path", b"").decode("ascii", "backslashreplace")
-        _ACCESS.info(
-            "%s %s %d %.1fms trace-id=%s request-id=%s",
-            self._scope["method"],
-            path,
-            self.status,
-            seconds * 1000,
-            self.trace_id,
-            (self.request_id or b"-").decode(),
-        )
+        told = fields(milliseconds=round(seconds * 1000, 2), code=self._scope.get(_CODE))
+        _ACCESS.info("%s %s %d", self._scope["method"], path, self.status, extra=told)
 
 
 def _request_id(scope: Scope) -> bytes | None:
@@ -147,5 +134,6 @@ async def _refuse_request_id(scope: Scope, receive: Receive, exchange: _Exchange
         "error": "the request-id is malformed",
         "code": "malformed-request",
         "wanted": REQUEST_ID.pattern.decode(),
+        **told_names(),
     }
     await json_response(body, status=400)(scope, receive, exchange.send)
