@@ -151,8 +151,9 @@ def set_policy(config: Path, *, policy_file: Path, key_id: str, as_json: bool) -
     """Put a key under another policy, from its next release on."""
     policy = read_policy(policy_file)
     identity = _identity(key_id)
-    with _opened(config) as held:
-        held.set_policy(identity, policy, at=now())
+    with _state(config) as state:
+        _keys(state).set_policy(identity, policy, at=now())
+        state.policies.forget(identity)  # it is under none of those with an id any more
     tell({"id": str(identity), "policy": policy.to_mapping()}, f"{identity} is under the new policy", as_json=as_json)
 
 
@@ -222,8 +223,9 @@ def destroy(config: Path, *, key_id: str, version: int | None, as_json: bool) ->
 def delete(config: Path, *, key_id: str, as_json: bool) -> None:
     """Destroy a key, and forget its id. Nothing brings it back."""
     identity = _identity(key_id)
-    with _opened(config) as held:
-        held.remove(identity, at=now())
+    with _state(config) as state:
+        _keys(state).remove(identity, at=now())
+        state.policies.forget(identity)
     tell({"id": str(identity), "deleted": True}, f"{identity} is deleted", as_json=as_json)
 
 
@@ -275,11 +277,15 @@ def _state(config: Path) -> AbstractContextManager[State]:
 @contextmanager
 def _opened(config: Path) -> Iterator[Keys[StoredSecret]]:
     """Its keys, to be changed by who runs this command."""
+    with _state(config) as state:
+        yield _keys(state)
+
+
+def _keys(state: State) -> Keys[StoredSecret]:
     from ambergate.services.keybroker.audit import AuditTrail
     from ambergate.services.keybroker.ports import LOCAL
 
-    with _state(config) as state:
-        yield state.keys(AuditTrail(state.audit, lambda: (None, None)), by=LOCAL)
+    return state.keys(AuditTrail(state.audit, lambda: (None, None)), by=LOCAL)
 
 
 def _kind(given: dict[str, Any], material: bytes | None = None) -> KeyKind:

@@ -187,6 +187,25 @@ broker_version_keys: Final = Table(
     Column("destroyed_at", ascii_text(), nullable=True),
 )
 
+# Release policies by id, as people manage them. A key holds its policy's text itself, and that decides.
+broker_policies: Final = Table(
+    "broker_policies",
+    METADATA,
+    Column("id", ascii_text(36), primary_key=True),
+    Column("document", Text, nullable=False),
+    Column("policy", Text, nullable=False),
+    Column("created_at", ascii_text(), nullable=False),
+    Column("created_by", String(255), nullable=False),
+)
+
+broker_policy_uses: Final = Table(
+    "broker_policy_uses",
+    METADATA,
+    Column("key_id", String(36), primary_key=True),
+    Column("policy_id", ascii_text(36), ForeignKey("broker_policies.id"), nullable=False, index=True),
+    Column("since", ascii_text(), nullable=False),
+)
+
 # The key broker's users. A token names the generation that it was made in: what ends tokens makes the next one.
 broker_users: Final = Table(
     "broker_users",

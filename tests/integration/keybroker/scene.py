@@ -7,7 +7,7 @@ import ssl
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import argon2
 import httpx
@@ -17,19 +17,18 @@ from starlette.routing import Route
 from tests.integration.keybroker.forge import AT, MR_ENCLAVE, MR_SIGNER
 
 from ambergate.core.release.resource_policy import ResourcePolicy
-from ambergate.services.keybroker.app import State, create_app
+from ambergate.services.keybroker.app import Options, State, create_app
 from ambergate.services.keybroker.audit import AuditTrail
 from ambergate.services.keybroker.passwords import Passwords
+from ambergate.services.keybroker.permissions import PERMISSIONS
 from ambergate.services.keybroker.users import OPERATOR, Users
 from ambergate.services.web.server import running
 from ambergate.stores.audit import AuditLog
 from ambergate.stores.audit_rows import read_entries
 from ambergate.stores.checkpoints import CheckpointSigner
 from ambergate.stores.engine import open_database, reading
-from ambergate.stores.login_failures import LoginFailures
 from ambergate.stores.sealing import Sealer
 from ambergate.stores.secrets import SecretStore
-from ambergate.stores.users import UserStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from starlette.requests import Request
 
-    from ambergate.services.keybroker.metrics import BrokerMetrics
     from ambergate.services.keybroker.trust import TrustedIssuers
     from ambergate.services.web.server import TlsFiles
 
@@ -57,6 +55,8 @@ issuer = "https://attest.example:8443"
 jwks_file = "keys.json"
 """
 PASSWORDS: Final = Passwords(argon2.profiles.CHEAPEST)
+OPTIONS: Final = Options(passwords=PASSWORDS)
+PASSWORD: Final = "testUserPassword"
 SECRET: Final = b"thirty-two bytes of real secret!"
 # Version 3, as in the original's sample configuration: any version must do.
 KEY_ID: Final = UUID("ae6281b3-e4fe-3db5-82fd-000000000001")
@@ -130,7 +130,7 @@ class Broker:
 
 @contextmanager
 def running_broker(
-    trust: TrustedIssuers, tls: TlsFiles, folder: Path, *, metrics: BrokerMetrics | None = None
+    trust: TrustedIssuers, tls: TlsFiles, folder: Path, *, options: Options = OPTIONS
 ) -> Iterator[Broker]:
     """A key broker on a real socket with two keys, one under a strict and one under a loose policy."""
     clock = Clock()
@@ -142,10 +142,30 @@ def running_broker(
         store.add(LOOSE_KEY_ID, SECRET, LOOSE, at=AT)
         signer = CheckpointSigner("keybroker/audit/v1", bytes(32))
         log = stack.enter_context(closing(AuditLog(engine, signer, now=clock)))
-        state = State(store, log, UserStore(engine), LoginFailures(engine), b"b" * 32, engine)
-        app = create_app(state, trust, now=clock, passwords=PASSWORDS, metrics=metrics)
+        state = State(engine, store, log, b"b" * 32)
+        app = create_app(state, trust, now=clock, options=options)
         port = stack.enter_context(running(app, tls))
         context = ssl.create_default_context(cafile=str(tls.certificate.with_name("ca.pem")))
         base = f"https://127.0.0.1:{port}"
         client = stack.enter_context(httpx.Client(base_url=base, verify=context, trust_env=False))
         yield Broker(client, port, clock, state, engine, app)
+
+
+class Person:
+    """A user of the broker who is logged in, and their client."""
+
+    def __init__(self, broker: Broker, *permissions: str) -> None:
+        self.broker = broker
+        self.name = f"user-{uuid4()}"
+        self.id = broker.user(self.name, PASSWORD, permissions or PERMISSIONS)
+        self.token = login(broker, self.name).text
+
+    def __call__(self, method: str, path: str, **more: Any) -> httpx.Response:  # noqa: ANN401  httpx's own
+        headers = {"authorization": f"Bearer {self.token}", **more.pop("headers", {})}
+        return self.broker.client.request(method, path, headers=headers, **more)
+
+
+def login(broker: Broker, name: str, password: str = PASSWORD, **headers: str) -> httpx.Response:
+    """As Intel's documentation has it."""
+    said = {"accept": "application/jwt", "content-type": "application/json", **headers}
+    return broker.client.post("/kbs/v1/token", json={"username": name, "password": password}, headers=said)

@@ -25,6 +25,16 @@ GUARDED: Final[dict[tuple[str, str], str | None]] = {
     ("GET", "/kbs/v1/users/{id}"): "users:search",
     ("PUT", "/kbs/v1/users/{id}"): "users:update",
     ("DELETE", "/kbs/v1/users/{id}"): "users:delete",
+    ("POST", "/kbs/v1/key-transfer-policies"): "key-transfer-policies:create",
+    ("GET", "/kbs/v1/key-transfer-policies"): "key-transfer-policies:search",
+    ("GET", "/kbs/v1/key-transfer-policies/{id}"): "key-transfer-policies:search",
+    ("DELETE", "/kbs/v1/key-transfer-policies/{id}"): "key-transfer-policies:delete",
+    ("POST", "/kbs/v1/keys"): "keys:create",
+    ("GET", "/kbs/v1/keys"): "keys:search",
+    ("GET", "/kbs/v1/keys/{id}"): "keys:search",
+    ("PUT", "/kbs/v1/keys/{id}"): "keys:update",
+    ("DELETE", "/kbs/v1/keys/{id}"): "keys:delete",
+    ("POST", "/kbs/v1/keys/{id}"): "keys:transfer",
     ("PUT", "/broker/v1/password"): None,
     ("DELETE", "/broker/v1/tokens"): None,
 }
@@ -83,6 +93,10 @@ def test_every_route_stands_in_the_table(broker: Broker) -> None:
                 others.add((method, route.path))  # type: ignore[attr-defined]
     assert guarded == GUARDED
     assert others == OPEN
+
+
+def test_every_permission_opens_something() -> None:
+    assert set(PERMISSIONS) == {each for each in GUARDED.values() if each is not None}
 
 
 @pytest.mark.parametrize(("method", "path"), GUARDED)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import pytest
 from tests.integration.keybroker.forge import AT
+from tests.integration.keybroker.scene import PASSWORD, Person, login
 
 from ambergate.services.keybroker.login import USER_FREE
 from ambergate.services.keybroker.permissions import PERMISSIONS
@@ -15,25 +16,9 @@ from ambergate.services.keybroker.permissions import PERMISSIONS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import httpx
     from tests.integration.keybroker.scene import Broker
 
-PASSWORD = "testUserPassword"
 JSON = {"accept": "application/json", "content-type": "application/json"}
-
-
-class Person:
-    """A user of the broker, and their client."""
-
-    def __init__(self, broker: Broker, *permissions: str) -> None:
-        self.broker = broker
-        self.name = f"user-{uuid4()}"
-        self.id = broker.user(self.name, PASSWORD, permissions or PERMISSIONS)
-        self.token = login(broker, self.name).text
-
-    def __call__(self, method: str, path: str, **more: Any) -> httpx.Response:  # noqa: ANN401  httpx's own
-        headers = {"authorization": f"Bearer {self.token}", **more.pop("headers", {})}
-        return self.broker.client.request(method, path, headers=headers, **more)
 
 
 @pytest.fixture
@@ -47,12 +32,6 @@ def fresh_address(broker: Broker) -> Iterator[None]:
     yield
     broker.clock.instant = AT
     broker.state.failures.forget("address 127.0.0.1")
-
-
-def login(broker: Broker, name: str, password: str = PASSWORD, **headers: str) -> httpx.Response:
-    """As Intel's documentation has it."""
-    said = {"accept": "application/jwt", "content-type": "application/json", **headers}
-    return broker.client.post("/kbs/v1/token", json={"username": name, "password": password}, headers=said)
 
 
 def test_a_token_is_bare_text(broker: Broker, admin: Person) -> None:

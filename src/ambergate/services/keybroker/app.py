@@ -15,23 +15,29 @@ from ambergate.keymanagers.builtin import BuiltIn
 from ambergate.services.keybroker.access import Guard
 from ambergate.services.keybroker.audit import AuditTrail
 from ambergate.services.keybroker.bearer import KEY_BYTES, KEY_NAME, LIFETIME, BearerTokens
+from ambergate.services.keybroker.key_routes import key_routes
 from ambergate.services.keybroker.keyring import BUILT_IN, KeyRing
 from ambergate.services.keybroker.keys import Keys
 from ambergate.services.keybroker.login import Login
-from ambergate.services.keybroker.metrics import CountedAudit
+from ambergate.services.keybroker.managed_keys import ManagedKeys
 from ambergate.services.keybroker.passwords import Passwords
+from ambergate.services.keybroker.policies import Policies
+from ambergate.services.keybroker.policy_routes import policy_routes
 from ambergate.services.keybroker.routes import STATUSES, transfer_route, version_route
+from ambergate.services.keybroker.unattested import UnattestedTransfer
 from ambergate.services.keybroker.usecase import KeyTransfer
 from ambergate.services.keybroker.user_routes import own_routes, token_route, user_routes
 from ambergate.services.keybroker.users import Users
 from ambergate.services.web.application import build
+from ambergate.services.web.framing import request_names
 from ambergate.services.web.health import Readiness, health_routes
-from ambergate.services.web.names import request_names
 from ambergate.stores.audit import AuditLog
 from ambergate.stores.audit_key import checkpoint_signer
 from ambergate.stores.data_keys import open_sealer
 from ambergate.stores.engine import open_database
 from ambergate.stores.key_encryption import open_kek
+from ambergate.stores.key_policies import KeyPolicyStore
+from ambergate.stores.key_search import KeySearch
 from ambergate.stores.login_failures import LoginFailures
 from ambergate.stores.secrets import SecretStore
 from ambergate.stores.signing_keys import SigningMaterialStore
@@ -44,11 +50,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
     from starlette.applications import Starlette
+    from starlette.routing import BaseRoute
 
     from ambergate.services.keybroker.config import Config
-    from ambergate.services.keybroker.metrics import BrokerMetrics
-    from ambergate.services.keybroker.ports import Audit, Journal, KeyManager
+    from ambergate.services.keybroker.ports import Journal, KeyManager, Verifier
     from ambergate.services.keybroker.trust import TrustedIssuers
+    from ambergate.services.web.rates import Rate
     from ambergate.stores.secrets import StoredSecret
 
 _LOG = logging.getLogger("ambergate.keybroker")
@@ -61,13 +68,26 @@ _LOG_NAME: Final = "keybroker"  # of the audit log; its key tells one broker's f
 class State:
     """What the broker keeps: keys, the log of what became of them, users and the key of their tokens. Redacted."""
 
+    engine: Engine
     secrets: SecretStore
     audit: AuditLog
-    users: UserStore
-    failures: LoginFailures
     bearer_key: bytes
-    database: Engine
     managers: Mapping[str, KeyManager] = field(default_factory=lambda: {BUILT_IN: BuiltIn(secrets.token_bytes)})
+
+    @property
+    def users(self) -> UserStore:
+        """Who manages the broker."""
+        return UserStore(self.engine)
+
+    @property
+    def failures(self) -> LoginFailures:
+        """Who failed to log in."""
+        return LoginFailures(self.engine)
+
+    @property
+    def policies(self) -> KeyPolicyStore:
+        """The release policies that have an id."""
+        return KeyPolicyStore(self.engine)
 
     @property
     def ring(self) -> KeyRing[StoredSecret]:
@@ -77,6 +97,12 @@ class State:
     def keys(self, journal: Journal, *, by: str) -> Keys[StoredSecret]:
         """The keys, to be changed by somebody."""
         return Keys(ring=self.ring, journal=journal, by=by)
+
+    def managed_keys(self, journal: Journal) -> ManagedKeys[StoredSecret]:
+        """The keys under policies that have an id, to be changed by users."""
+        return ManagedKeys(
+            keys=lambda name: self.keys(journal, by=name), search=KeySearch(self.engine), policies=self.policies
+        )
 
     def __repr__(self) -> str:
         return "State(...)"
@@ -118,18 +144,45 @@ def open_state(
         bearer_key = material.ensure(KEY_NAME, lambda: token_bytes(KEY_BYTES))
         audit = stack.enter_context(contextlib.closing(AuditLog(engine, signer, now=now, pin=config.checkpoint)))
         managers: dict[str, KeyManager] = {BUILT_IN: BuiltIn(token_bytes)}
-        yield State(store, audit, UserStore(engine), LoginFailures(engine), bearer_key, engine, managers)
+        yield State(engine, store, audit, bearer_key, managers)
 
 
-def create_app(  # noqa: PLR0913  # each is a part of its own
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What an operator can choose.
+
+    Attributes:
+        verifier: the attestation service that is asked about evidence; None: the broker takes tokens only.
+        passwords: makes and checks hashes.
+        token_lifetime: of users' bearer tokens.
+        transfer_rate: transfers of one address; None: as many as there are.
+        dangerously_allow_unattested_transfer: whether users can have keys without attestation.
+    """
+
+    verifier: Verifier | None = None
+    passwords: Passwords = field(default_factory=Passwords)
+    token_lifetime: timedelta = LIFETIME
+    transfer_rate: Rate | None = None
+    dangerously_allow_unattested_transfer: bool = False
+
+    @classmethod
+    def of(cls, config: Config) -> Options:
+        """As the configuration has it."""
+        return cls(
+            verifier=config.verifier,
+            token_lifetime=config.token_lifetime,
+            transfer_rate=config.transfer_rate,
+            dangerously_allow_unattested_transfer=config.dangerously_allow_unattested_transfer,
+        )
+
+
+def create_app(
     state: State,
     trust: TrustedIssuers,
     *,
     now: Callable[[], datetime],
     token_bytes: Callable[[int], bytes] = secrets.token_bytes,
-    passwords: Passwords | None = None,
-    token_lifetime: timedelta = LIFETIME,
-    metrics: BrokerMetrics | None = None,
+    options: Options | None = None,
 ) -> Starlette:
     """The key broker as an ASGI application.
 
@@ -138,20 +191,13 @@ def create_app(  # noqa: PLR0913  # each is a part of its own
         trust: whose tokens are believed.
         now: the clock, aware.
         token_bytes: randomness for envelopes.
-        passwords: makes and checks hashes; at the usual cost when not given.
-        token_lifetime: of users' bearer tokens.
-        metrics: counts what it does; None: nobody does.
+        options: what the operator chose.
     """
+    chosen = options or Options()
     trail = AuditTrail(state.audit, request_names)
-    audit: Audit = trail
-    if metrics is not None:
-        metrics.keeps(state.database, state.audit)
-        audit = CountedAudit(trail, metrics)
-    tokens = BearerTokens(state.bearer_key, lifetime=token_lifetime)
-    users = Users(store=state.users, passwords=passwords or Passwords(), journal=trail)
-    login = Login(users=state.users, failures=state.failures, passwords=users.passwords, tokens=tokens, journal=trail)
-    guard = Guard(state.users, tokens, now=now)
-    transfer = KeyTransfer(secrets=state.ring, trust=trust, audit=audit, token_bytes=token_bytes)
+    transfer = KeyTransfer(
+        secrets=state.ring, trust=trust, audit=trail, token_bytes=token_bytes, verifier=chosen.verifier
+    )
 
     def ready() -> None:
         trust.ready(now())
@@ -166,16 +212,33 @@ def create_app(  # noqa: PLR0913  # each is a part of its own
 
     return build(
         [
-            transfer_route(transfer, now),
+            transfer_route(transfer, now, chosen.transfer_rate),
             version_route(),
             *health_routes(
                 Readiness({"database": state.secrets.check, "audit": state.audit.check, "issuer-keys": ready}, now=now)
             ),
-            token_route(login, now),
-            *user_routes(users, guard, now),
-            *own_routes(users, login, guard, now),
+            *management_routes(state, trail, now=now, options=chosen),
         ],
         statuses=STATUSES,
         lifespan=lifespan,
-        metrics=metrics,
     )
+
+
+def management_routes(
+    state: State, trail: AuditTrail, *, now: Callable[[], datetime], options: Options
+) -> list[BaseRoute]:
+    """Users, policies and keys, for users; and how one becomes a token's holder."""
+    tokens = BearerTokens(state.bearer_key, lifetime=options.token_lifetime)
+    guard = Guard(state.users, tokens, now=now)
+    users = Users(store=state.users, passwords=options.passwords, journal=trail)
+    login = Login(users=state.users, failures=state.failures, passwords=options.passwords, tokens=tokens, journal=trail)
+    unattested = UnattestedTransfer(
+        secrets=state.ring, audit=trail, allowed=options.dangerously_allow_unattested_transfer
+    )
+    return [
+        token_route(login, now),
+        *user_routes(users, guard, now),
+        *own_routes(users, login, guard, now),
+        *policy_routes(Policies(store=state.policies, journal=trail), guard, now),
+        *key_routes(state.managed_keys(trail), unattested, guard, now),
+    ]

@@ -49,6 +49,7 @@ from ambergate.services.keybroker.background import AttestationClient
 from ambergate.services.keybroker.fetch import KeySetFile, KeySetUrl
 from ambergate.services.keybroker.tables import Tables
 from ambergate.services.keybroker.trust import IssuerKeys, TrustedIssuer, TrustedIssuers
+from ambergate.services.web.rates import Rate
 from ambergate.services.web.settings.files import read_bounded
 from ambergate.services.web.settings.problems import Problems
 from ambergate.services.web.settings.reading import Settings, read
@@ -60,7 +61,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ambergate.services.keybroker.tables import Issuer, Verifier
-    from ambergate.services.web.settings.observing import Log, MetricsPlace
     from ambergate.services.web.tls import TlsFiles
     from ambergate.stores.engine import Server
     from ambergate.stores.key_encryption import KeyPlace
@@ -73,7 +73,6 @@ FIXED: Final = {
     "database": "[store] database or password",
     "key_encryption_key": "store.key_encryption_key",
     "checkpoint": "audit.checkpoint",
-    "metrics": "[metrics]",
 }
 
 
@@ -89,8 +88,8 @@ class Config:
     version_keys: Path | str | None  # None: in the database itself
     checkpoint: Path
     token_lifetime: timedelta
-    log: Log
-    metrics: MetricsPlace | None
+    transfer_rate: Rate
+    dangerously_allow_unattested_transfer: bool
     trust: TrustedIssuers
     key_set_files: tuple[Path, ...]
     verifier: AttestationClient | None = None  # None: no background check
@@ -126,8 +125,8 @@ def configured(settings: Settings[Tables]) -> Config:
         version_keys=problems.attempt(file.store.version_keys_place, folder),
         checkpoint=file.audit.place(file.store, folder),
         token_lifetime=timedelta(minutes=file.users.token_minutes),
-        log=file.log,
-        metrics=problems.attempt(file.metrics.place, folder),
+        transfer_rate=Rate(file.transfer.per_second, file.transfer.burst),
+        dangerously_allow_unattested_transfer=file.users.dangerously_allow_unattested_transfer,
         key_set_files=tuple(folder / one.jwks_file for one in file.issuers if one.jwks_file is not None),
         trust=problems.attempt(_trust, file.issuers, folder),
         verifier=None if file.verifier is None else problems.attempt(_verifier, file.verifier, folder),

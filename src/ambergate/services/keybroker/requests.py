@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from starlette.exceptions import HTTPException
 
@@ -11,14 +12,14 @@ from ambergate.services.keybroker.wire import parse_key_id
 from ambergate.services.web.bodies import decode, read_body
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-    from typing import TypeVar
+    from collections.abc import Collection, Sequence
     from uuid import UUID
 
     from starlette.requests import Request
 
-    T = TypeVar("T")
+T = TypeVar("T")
 
+MAX_LISTED: Final = 10_000  # of one answer
 JSON: Final = "application/json"
 JWT: Final = "application/jwt"
 PEM: Final = "application/x-pem-file"
@@ -78,3 +79,49 @@ def query(request: Request, known: Collection[str]) -> dict[str, str]:
             raise Malformed("the query is not usable", code="malformed-query", seen=name[:_MAX_SEEN], wanted=wanted)
         found[name] = value.strip()
     return {name: value for name, value in found.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list is asked for.
+
+    Attributes:
+        after: the id that the page begins behind.
+        limit: so many at most; None: all of them, if they are not too many.
+    """
+
+    after: UUID | None
+    limit: int | None
+
+    @property
+    def read(self) -> int:
+        """How many have to be read."""
+        return MAX_LISTED + 1 if self.limit is None else self.limit
+
+    def whole(self, found: Sequence[T]) -> Sequence[T]:
+        """What was found; nothing is cut off in silence.
+
+        Raises:
+            Malformed: (`too-many`) the whole list was asked for, and is too long.
+        """
+        if self.limit is None and len(found) > MAX_LISTED:
+            hint = "ask for pages, by limit and after (the last id of the page before)"
+            raise Malformed("there are too many to list", code="too-many", wanted=f"<= {MAX_LISTED}", hint=hint)
+        return found
+
+
+def page(asked: dict[str, str]) -> Page:
+    """The page that a query's `after` and `limit` ask for.
+
+    Raises:
+        Malformed: (`malformed-query`) they are no id and no number in bounds.
+    """
+    limit = asked.get("limit")
+    if limit is not None and not (
+        limit.isascii() and limit.isdigit() and len(limit) < 6 and 0 < int(limit) <= MAX_LISTED
+    ):
+        raise Malformed(
+            "limit is out of range", code="malformed-query", seen=limit[:_MAX_SEEN], wanted=f"1 to {MAX_LISTED}"
+        )
+    after = asked.get("after")
+    return Page(None if after is None else parse_key_id(after), None if limit is None else int(limit))

@@ -9,9 +9,9 @@ from msgspec import Meta
 
 from ambergate.client.settings import MAX_TIMEOUT
 from ambergate.services.keybroker.bearer import LIFETIME, MAX_LIFETIME
-from ambergate.services.web.settings.observing import Log, Metrics  # msgspec reads the annotations
 from ambergate.services.web.settings.tables import Audit, Listen, Store  # msgspec reads the annotations
 from ambergate.stores.engine import check_url
+from ambergate.stores.key_terms import MAX_BURST, MAX_RATE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +85,22 @@ class Users(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             description="How long a user's bearer token is good, 1 to 30 minutes.",
         ),
     ] = int(LIFETIME.total_seconds()) // 60
+    dangerously_allow_unattested_transfer: Annotated[
+        bool,
+        Meta(
+            description="Let users with `keys:transfer` have any key wrapped for a public key of theirs, as Intel's "
+            "service does: no enclave, no policy."
+        ),
+    ] = False
+
+
+class Transfer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[transfer]`: how often keys are asked for, which anybody may."""
+
+    per_second: Annotated[
+        float, Meta(gt=0, le=MAX_RATE, description="Requests of one address and process per second, in the long run.")
+    ] = 200.0
+    burst: Annotated[int, Meta(ge=1, le=MAX_BURST, description="Requests of one address and process at once.")] = 400
 
 
 class Tables(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,7 +110,6 @@ class Tables(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     store: BrokerStore
     issuers: list[Issuer]
     audit: Audit = Audit()
-    log: Log = Log()
-    metrics: Metrics = Metrics()
     verifier: Verifier | None = None
     users: Users = Users()
+    transfer: Transfer = Transfer()

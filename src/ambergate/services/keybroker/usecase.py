@@ -3,6 +3,9 @@
 The token comes first, so that nobody without one learns which keys exist. A caller whose token is accepted can
 tell an unknown key (404) from one it may not have (401): it is an attested enclave of a trusted issuer, ids are not
 secrets, and a person looking for a typing mistake needs the difference.
+
+In the background check, where the operator has it, evidence comes instead of a token, and the key's policy says what
+the attestation service is asked. Then everybody can learn whether there is a key of an id, as with Intel's service.
 """
 
 from __future__ import annotations
@@ -10,31 +13,62 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic
+from uuid import UUID
 
-from ambergate.core.errors import AmberError, Unavailable
+from ambergate.core.errors import AmberError, Malformed, TokenRejected, Unavailable
 from ambergate.core.release.decision import decide
 from ambergate.core.release.envelope import NONCE_SIZE, SWK_SIZE, Envelope, seal
 from ambergate.core.token.forms import flat_claims
-from ambergate.services.keybroker.ports import Audit, Decision, S, Secrets, Stored, Trust, UnknownKey
+from ambergate.services.keybroker.ports import Audit, Decision, Evidence, S, Secrets, Trust, UnknownKey, Verifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
-    from uuid import UUID
 
     from ambergate.core.token.claims import AttestationClaims
 
 
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What a workload without a token is told: which kind of evidence to bring, and the nonce to make it with."""
+
+    tee: str
+    nonce: Mapping[str, str]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Asked(Generic[S]):
+    """One request, and what has come out so far, for its record."""
+
+    key_id: UUID
+    at: datetime
+    version: int | None
+    tee: str | None
+    claims: AttestationClaims | None = None
+    stored: S | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyTransfer(Generic[S]):
-    """The broker's one deed. Safe to call from several threads."""
+    """The broker's one deed. Safe to call from several threads.
+
+    Attributes:
+        secrets: the keys.
+        trust: whose tokens are believed.
+        audit: writes decisions down.
+        token_bytes: randomness for envelopes.
+        verifier: the attestation service that is asked about evidence; None: the broker takes tokens only.
+    """
 
     secrets: Secrets[S]
     trust: Trust
     audit: Audit
     token_bytes: Callable[[int], bytes]
+    verifier: Verifier | None = None
 
-    def __call__(self, key_id: UUID, token: str, *, at: datetime, version: int | None = None) -> Envelope:
+    def __call__(
+        self, key_id: UUID, token: str, *, at: datetime, version: int | None = None, tee: str | None = None
+    ) -> Envelope:
         """The key, sealed for the workload that the token speaks of.
 
         Args:
@@ -42,52 +76,108 @@ class KeyTransfer(Generic[S]):
             token: an attestation token.
             at: now.
             version: which version of it; the latest when not given.
+            tee: what the caller says that it runs in; None: it does not say.
 
         Raises:
             MalformedToken: not a token.
-            TokenRejected: it proves nothing here.
+            TokenRejected: it proves nothing here, or speaks of another kind of environment.
             UnknownKey: no key of this id, or it is no more.
             ReleaseRefused: the key's policy refuses, with every mismatch; or it is disabled.
             Unavailable: the issuer's keys, the key manager, the store or the audit log do not answer.
             SettingsError: what is stored does not open.
         """
-        claims: AttestationClaims | None = None
-        stored: S | None = None
+        asked: _Asked[S] = _Asked(key_id=key_id, at=at, version=version, tee=tee)
+        return self._recorded(asked, lambda: self._released(asked, token))
+
+    def challenge(self, key_id: UUID, *, version: int | None = None) -> Challenge:
+        """The first half of the background check. It decides nothing and promises nothing.
+
+        Raises:
+            Malformed: this broker takes tokens only.
+            UnknownKey: no key of this id: ids are no secrets.
+            Unavailable: the store or the attestation service does not answer.
+        """
+        verifier = self._asked_verifier()
+        tees = self._found(key_id, version).policy.tees
+        return Challenge(tees[0], verifier.nonce(request_id=str(key_id)))
+
+    def appraised(
+        self, key_id: UUID, evidence: Evidence, *, tee: str, at: datetime, version: int | None = None
+    ) -> Envelope:
+        """The second half: the key, sealed for the workload whose evidence this is.
+
+        The attestation service is asked about the evidence, and its token looked at like any other.
+
+        Raises:
+            NotGenuine: the evidence is not genuine, or its nonce not good; names the step.
+            NotWelcome: a policy of the attestation service refuses it.
+            Malformed: the evidence cannot be read, or this broker takes tokens only.
+            others: as for a token.
+        """
+        verifier = self._asked_verifier()
+        asked: _Asked[S] = _Asked(key_id=key_id, at=at, version=version, tee=tee)
+
+        def attempt() -> Envelope:
+            asked.stored = self._found(key_id, version)
+            wanted = asked.stored.policy.tees
+            if tee not in wanted:
+                raise _other_tee(tee, " or ".join(wanted))
+            policy_ids = [UUID(each) for each in asked.stored.policy.policy_ids]
+            token = verifier.token(evidence, policy_ids=policy_ids, request_id=str(key_id))
+            return self._released(asked, token)
+
+        return self._recorded(asked, attempt)
+
+    def _recorded(self, asked: _Asked[S], attempt: Callable[[], Envelope]) -> Envelope:
         try:
-            claims = self.trust.claims(token, at)
-            stored = self.secrets.find(key_id, version)
-            envelope = self._sealed(key_id, stored, claims, at)
+            envelope = attempt()
         except Unavailable:  # that decides nothing
             raise
         except AmberError as error:
-            self.audit(_decision(key_id, at, claims, stored, error))
+            self.audit(_decision(asked, error))
             raise
-        self.audit(_decision(key_id, at, claims, stored))
+        self.audit(_decision(asked))
         return envelope
 
-    def _sealed(self, key_id: UUID, stored: S | None, claims: AttestationClaims, at: datetime) -> Envelope:
-        if stored is None:
-            raise UnknownKey("there is no key of this id", seen=key_id)
-        grant = decide(claims, stored.policy, at)
-        taken = self.secrets.take(stored, grant.workload_key)
+    def _released(self, asked: _Asked[S], token: str) -> Envelope:
+        asked.claims = self.trust.claims(token, asked.at)
+        if asked.tee is not None and asked.claims.attester_type != asked.tee:
+            raise _other_tee(asked.claims.attester_type, asked.tee)
+        if asked.stored is None:
+            asked.stored = self._found(asked.key_id, asked.version)
+        grant = decide(asked.claims, asked.stored.policy, asked.at)
+        taken = self.secrets.take(asked.stored, grant.workload_key)
         if isinstance(taken, Envelope):
             return taken
         return seal(taken, grant.workload_key, swk=self.token_bytes(SWK_SIZE), nonce=self.token_bytes(NONCE_SIZE))
 
+    def _found(self, key_id: UUID, version: int | None) -> S:
+        stored = self.secrets.find(key_id, version)
+        if stored is None:
+            raise UnknownKey("there is no key of this id", seen=key_id)
+        return stored
 
-def _decision(
-    key_id: UUID,
-    at: datetime,
-    claims: AttestationClaims | None,
-    stored: Stored | None,
-    error: AmberError | None = None,
-) -> Decision:
+    def _asked_verifier(self) -> Verifier:
+        if self.verifier is None:
+            hint = "send a token; this broker has no [verifier] to ask about evidence"
+            raise Malformed("this broker takes tokens only", code="malformed-request", hint=hint)
+        return self.verifier
+
+
+def _other_tee(seen: str, wanted: str) -> TokenRejected:
+    return TokenRejected(
+        "the evidence is of another kind of environment", code="attester-type", seen=seen, wanted=wanted
+    )
+
+
+def _decision(asked: _Asked[S], error: AmberError | None = None) -> Decision:
+    stored = asked.stored
     return Decision(
-        at=at,
-        key_id=str(key_id),
+        at=asked.at,
+        key_id=str(asked.key_id),
         key_version=None if stored is None else stored.version,
         policy_hash=None if stored is None else hashlib.sha256(stored.policy.to_json().encode()).digest(),
-        token=None if claims is None else _who(claims),
+        token=None if asked.claims is None else _who(asked.claims),
         error=error,
     )
 

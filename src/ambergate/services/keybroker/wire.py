@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from ambergate.core.errors import Malformed
+from ambergate.services.keybroker.ports import Evidence
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,10 +23,34 @@ if TYPE_CHECKING:
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
 
-class TransferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`POST /kbs/v1/keys/{id}/transfer`, passport mode."""
+class NonceWire(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A nonce of an attestation service, as it gives it: each member base64."""
 
-    attestation_token: str
+    val: str
+    iat: str
+    signature: str
+
+
+class TransferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /kbs/v1/keys/{id}/transfer`: a token, or evidence for the background check. Octets are standard base64."""
+
+    attestation_token: str | None = None
+    quote: bytes | None = None
+    nonce: NonceWire | None = None
+    user_data: bytes | None = None
+    event_log: bytes | None = None
+
+    def evidence(self) -> Evidence:
+        """The evidence.
+
+        Raises:
+            Malformed: a part that it needs is not there.
+        """
+        if not self.quote or self.nonce is None or not self.user_data:
+            wanted = "quote, nonce and user_data"
+            raise Malformed("the evidence is not whole", code="malformed-request", wanted=wanted)
+        nonce = {"val": self.nonce.val, "iat": self.nonce.iat, "signature": self.nonce.signature}
+        return Evidence(quote=self.quote, nonce=nonce, user_data=self.user_data, event_log=self.event_log or b"")
 
 
 class TransferResponse(msgspec.Struct, frozen=True):
