@@ -27,7 +27,13 @@ SERVICES: dict[str, tuple[str, type[msgspec.Struct]]] = {
     "attestation": ("Attestation service", attestation.Tables),
     "keybroker": ("Key broker", keybroker.Tables),
 }
-KINDS = {"StrType": "text", "IntType": "number", "FloatType": "number", "BoolType": "true or false"}
+KINDS = {
+    "StrType": "text",
+    "LiteralType": "text",
+    "IntType": "number",
+    "FloatType": "number",
+    "BoolType": "true or false",
+}
 
 
 def page() -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
+from ambergate.cli._observing import metrics_told, telling_metrics
 from ambergate.cli._serve import Reloading, serve_reloading, survive_hangup
 from ambergate.cli._services import (
     attestation_config,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from ambergate.services.attestation.anchors import Anchor
     from ambergate.services.attestation.app import State
     from ambergate.services.attestation.config import Config
+    from ambergate.services.attestation.metrics import AttestationMetrics
     from ambergate.services.attestation.usecase import Trust
     from ambergate.stores.collateral import CollateralStore
 
@@ -55,30 +57,43 @@ def serve(config: Path | None, *, print_config: bool, as_json: bool) -> None:
         return
     from ambergate.services.attestation.app import open_state
     from ambergate.services.attestation.config import FIXED
+    from ambergate.services.attestation.metrics import AttestationMetrics
+    from ambergate.services.web.logs import log_to
     from ambergate.services.web.server import bound_socket
 
     survive_hangup()
     settings = attestation_config(config)
-    _log_to_stderr()
-    with open_state(settings, at=now(), now=now) as state:
+    log_to(form=settings.log.format, level=settings.log.level)
+    metrics = None if settings.metrics is None else AttestationMetrics()
+    with (
+        telling_metrics(metrics, settings.metrics) as told_at,
+        open_state(settings, at=now(), now=now) as state,
+    ):
         listener = bound_socket(settings.host, settings.port)
         host, port = listener.getsockname()[:2]
         site = Reloading(
-            settings, FIXED, load=lambda: attestation_config(config), tls=lambda config: config.tls, make=_maker(state)
+            settings,
+            FIXED,
+            load=lambda: attestation_config(config),
+            tls=lambda config: config.tls,
+            make=_maker(state, metrics),
         )
-        serve_reloading(site, listener, on_start=lambda: _announce(settings, host, port, as_json=as_json))
+        announce = partial(_announce, settings, host, port, as_json=as_json, metrics=told_at)
+        serve_reloading(site, listener, on_start=announce)
 
 
-def _maker(state: State) -> Callable[[Config, contextlib.ExitStack], Starlette]:
+def _maker(state: State, metrics: AttestationMetrics | None) -> Callable[[Config, contextlib.ExitStack], Starlette]:
     """Applications on one state. Each has its own sources of collateral; what is known of API keys they share."""
     from ambergate.services.attestation.app import create_app
     from ambergate.services.attestation.callers import Callers
+    from ambergate.services.web.logs import log_to
 
     callers = Callers(state.api_keys, now=now)
 
     def make(config: Config, stack: contextlib.ExitStack) -> Starlette:
         roots = stack.enter_context(open_roots(config, state.collateral))
-        return create_app(config, state, roots, now=now, callers=callers)
+        log_to(form=config.log.format, level=config.log.level)
+        return create_app(config, state, roots, now=now, callers=callers, metrics=metrics)
 
     return make
 
@@ -119,12 +134,11 @@ def _source(place: Path | str, anchor: Anchor) -> CollateralSource:
     return OnlineCollateral(place, api=anchor.api, update=anchor.update, verify=tls_context(anchor.cacerts))
 
 
-def _announce(config: Config, host: str, port: int, *, as_json: bool) -> None:
+def _announce(config: Config, host: str, port: int, *, as_json: bool, metrics: tuple[str, int] | None) -> None:
     if as_json:
         told = [{"name": root.anchor.name, "simulated": root.simulated} for root in config.anchors]
-        echo_json(
-            {"listening": {"host": host, "port": port}, "issuer": config.issuer or config.base_url, "anchors": told}
-        )
+        listening = {"listening": {"host": host, "port": port}, **metrics_told(metrics)}
+        echo_json({**listening, "issuer": config.issuer or config.base_url, "anchors": told})
     else:
         issuer = config.issuer or config.base_url
         click.echo(f"attestation service listening on https://{host}:{port}/appraisal/v1/, issuer {issuer}")
@@ -137,7 +151,3 @@ def _announce(config: Config, host: str, port: int, *, as_json: bool) -> None:
         if config.insecure_allow_anonymous:
             click.echo("  WARNING: anybody may ask for tokens, without an API key")
     sys.stdout.flush()
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")

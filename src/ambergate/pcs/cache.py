@@ -318,6 +318,7 @@ class CachedCollateral:
             ends=verified.earliest_expiry,
             accepted=accepted,
             refresh_at=accepted + wait * (1 - JITTER * self._draw()),
+            evaluation=verified.tcb_info.evaluation_data_number,
         )
         if before is not None and before.collateral == held.collateral:
             return replace(held, collateral=before.collateral)  # the verifier's memory finds the same object faster
@@ -337,6 +338,7 @@ def _told(wanted: Wanted, entry: Entry, at: datetime) -> Holding:
         refresh_at=None if held is None else held.refresh_at,
         late=held is not None and held.late(at) and entry.serving(at) is not None,
         late_until=None if held is None else held.until,
+        evaluation=None if held is None else held.evaluation,
         failures=entry.failures,
         failure=entry.failure,
     )

@@ -115,6 +115,7 @@ class Held:
     ends: Dated
     accepted: datetime
     refresh_at: datetime
+    evaluation: int  # of the TCB info
 
     def holds(self, at: datetime) -> bool:
         """Whether it may be served."""
@@ -142,6 +143,7 @@ class Holding:
     refresh_at: datetime | None
     late: bool  # served in spite of `expires`, because `failure` and the grace
     late_until: datetime | None  # the last instant of that; `expires` where no grace is granted
+    evaluation: int | None  # the TCB info's evaluation number; None: nothing is held
     failures: int  # in a row, since the last success
     failure: AmberError | None  # the last of them
 

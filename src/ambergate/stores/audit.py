@@ -13,9 +13,10 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import time
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from sqlalchemy.exc import IntegrityError
 
@@ -65,6 +66,18 @@ class Proof:
     checkpoint: str
 
 
+class Watcher(Protocol):
+    """Is told how commits go; must not raise, nor take long."""
+
+    def committed(self, records: int, seconds: float, /) -> None:
+        """So many records are durable; it took so long."""
+        ...
+
+    def failed(self) -> None:
+        """A commit failed."""
+        ...
+
+
 class AuditLog:
     """The log of one database. Safe to use from several threads; other processes may append beside it.
 
@@ -90,6 +103,8 @@ class AuditLog:
         self._head = self._open()
         self._pinned_at: datetime | None = None
         self._pinned = ""
+        self._watcher: Watcher | None = None
+        self.pin_failing = False  # whether the last write of the pin failed
         self._pin_now()
         self._commits: GroupCommit[Draft, int] = GroupCommit(self._commit, idle=self._pin_when_due)
 
@@ -97,6 +112,15 @@ class AuditLog:
     def key(self) -> CheckpointKey:
         """What its checkpoints are checked with."""
         return self._signer.key
+
+    @property
+    def size(self) -> int:
+        """Records in it, as this process last saw it."""
+        return self._head.frontier.size
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell this one of each commit from now on."""
+        self._watcher = watcher
 
     def append(self, record: Mapping[str, object], *, jti: UUID | None = None) -> int:
         """Append a record; returns its place once it is durable.
@@ -183,10 +207,17 @@ class AuditLog:
         return head
 
     def _commit(self, drafts: Sequence[Draft]) -> Sequence[int]:
+        began = time.monotonic()
         try:
             head = self._append(drafts)
-        except IntegrityError as exc:
-            raise NotIntact("an entry stands behind the audit log's end") from exc
+        except Exception as exc:
+            if self._watcher is not None:
+                self._watcher.failed()
+            if isinstance(exc, IntegrityError):
+                raise NotIntact("an entry stands behind the audit log's end") from exc
+            raise
+        if self._watcher is not None:
+            self._watcher.committed(len(drafts), time.monotonic() - began)
         self._head = head
         return range(head.frontier.size - len(drafts), head.frontier.size)
 
@@ -220,8 +251,10 @@ class AuditLog:
             write_pin(self._pin, self._head.note)
         except OSError as exc:
             _log.error("the checkpoint cannot be written to %s: %s", self._pin, exc.strerror)
+            self.pin_failing = True
         else:
             self._pinned = self._head.note
+            self.pin_failing = False
 
 
 def prove(engine: Engine, entry: Entry) -> Proof:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from ambergate.core.collateral.bundle import Collateral
     from ambergate.core.measurements import Fmspc
+    from ambergate.services.attestation.metrics import AttestationMetrics
 
 AT: Final = datetime(2026, 3, 1, 12, 30, 15, 250_000, tzinfo=UTC)
 BASE_URL: Final = "https://attest.example:8443"
@@ -162,14 +163,20 @@ def shelf_root(platform: SimulatedPlatform, shelf: Shelf) -> list[Trust]:
 
 @contextmanager
 def serving(
-    config: Config, state: State, roots: Sequence[Trust], platform: SimulatedPlatform, *, clock: Clock | None = None
+    config: Config,
+    state: State,
+    roots: Sequence[Trust],
+    platform: SimulatedPlatform,
+    *,
+    clock: Clock | None = None,
+    metrics: AttestationMetrics | None = None,
 ) -> Iterator[Service]:
     """The service on a socket, with one API key, its clock at `AT` unless one is given."""
     clock = clock or Clock()
     _, api_key = state.api_keys.create("tests", at=AT)
     ca = config.tls.certificate.with_name("ca.pem")
     with ExitStack() as stack:
-        port = stack.enter_context(running(create_app(config, state, roots, now=clock), config.tls))
+        port = stack.enter_context(running(create_app(config, state, roots, now=clock, metrics=metrics), config.tls))
         client = stack.enter_context(
             httpx.Client(
                 base_url=f"https://127.0.0.1:{port}",

@@ -146,7 +146,9 @@ def test_no_answer_without_its_record(own: Service, genuine: bool) -> None:  # n
         body["verifier_nonce"] = own.nonce()
     alter(own, "ALTER TABLE audit_entries RENAME TO elsewhere")
     answer = own.attest(body)
-    assert (answer.status_code, answer.json()) == (
+    told = answer.json()
+    assert told.pop("trace_id") == answer.headers["trace-id"]
+    assert (answer.status_code, told) == (
         503,
         {"error": "the decision cannot be recorded", "code": "audit-unavailable"},
     )

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from starlette.requests import Request
 
+    from ambergate.services.keybroker.metrics import BrokerMetrics
     from ambergate.services.keybroker.trust import TrustedIssuers
     from ambergate.services.web.server import TlsFiles
 
@@ -130,7 +131,12 @@ class Broker:
 
 @contextmanager
 def running_broker(
-    trust: TrustedIssuers, tls: TlsFiles, folder: Path, *, options: Options = OPTIONS
+    trust: TrustedIssuers,
+    tls: TlsFiles,
+    folder: Path,
+    *,
+    options: Options = OPTIONS,
+    metrics: BrokerMetrics | None = None,
 ) -> Iterator[Broker]:
     """A key broker on a real socket with two keys, one under a strict and one under a loose policy."""
     clock = Clock()
@@ -143,7 +149,7 @@ def running_broker(
         signer = CheckpointSigner("keybroker/audit/v1", bytes(32))
         log = stack.enter_context(closing(AuditLog(engine, signer, now=clock)))
         state = State(engine, store, log, b"b" * 32)
-        app = create_app(state, trust, now=clock, options=options)
+        app = create_app(state, trust, now=clock, options=options, metrics=metrics)
         port = stack.enter_context(running(app, tls))
         context = ssl.create_default_context(cafile=str(tls.certificate.with_name("ca.pem")))
         base = f"https://127.0.0.1:{port}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -45,6 +45,14 @@ class Site:
 
     def client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, verify=self.context(), trust_env=False)
+
+
+def nameless(answer: httpx.Response) -> dict[str, Any]:
+    """An error's body without the names of its request, which are those of the headers."""
+    body = dict(answer.json())
+    assert body.pop("trace_id") == answer.headers["trace-id"]
+    assert body.pop("request_id", None) == answer.headers.get("request-id")
+    return body
 
 
 def raising(error: Exception) -> Callable[[Request], Response]:

@@ -16,6 +16,7 @@ from ambergate.services.attestation.callers import Callers
 from ambergate.services.attestation.health import collateral_check, keys_check
 from ambergate.services.attestation.management import Management
 from ambergate.services.attestation.management_routes import policy_routes
+from ambergate.services.attestation.metrics import CountedAudit, CountedEngine
 from ambergate.services.attestation.named import NamedPolicies
 from ambergate.services.attestation.nonces import KEY_BYTES, Nonces
 from ambergate.services.attestation.pki import TokenPki, make_material
@@ -24,8 +25,8 @@ from ambergate.services.attestation.published import published_routes
 from ambergate.services.attestation.routes import Authoriser, attest_routes, nonce_routes, version_route
 from ambergate.services.attestation.usecase import Attestation, Issuer
 from ambergate.services.web.application import build
-from ambergate.services.web.framing import request_names
 from ambergate.services.web.health import Readiness, health_routes
+from ambergate.services.web.names import request_names
 from ambergate.stores.api_keys import ApiKeyStore
 from ambergate.stores.audit import AuditLog
 from ambergate.stores.audit_key import checkpoint_signer
@@ -42,10 +43,13 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from sqlalchemy import Engine
     from starlette.applications import Starlette
 
     from ambergate.core.appraise.named import PolicyEngine, PolicyLanguage
     from ambergate.services.attestation.config import Config
+    from ambergate.services.attestation.metrics import AttestationMetrics
+    from ambergate.services.attestation.ports import Audit
     from ambergate.services.attestation.usecase import Trust
     from ambergate.stores.engine import Server
 
@@ -64,6 +68,7 @@ class State:
     audit: AuditLog
     policies: PolicyStore
     engines: Mapping[PolicyLanguage, PolicyEngine]
+    database: Engine
 
     def __repr__(self) -> str:
         return "State(...)"
@@ -135,12 +140,12 @@ def open_state(
         audit = AuditLog(engine, signer, now=now or (lambda: at), pin=config.checkpoint)
         stores = CollateralStore(engine), PlatformStore(engine)
         with contextlib.closing(audit), open_engines() as engines:
-            yield State(keys, pki, nonce_key, *stores, audit, PolicyStore(engine), engines)
+            yield State(keys, pki, nonce_key, *stores, audit, PolicyStore(engine), engines, engine)
     finally:
         engine.dispose()
 
 
-def create_app(
+def create_app(  # noqa: PLR0913  # each is a part of its own
     config: Config,
     state: State,
     roots: Sequence[Trust],
@@ -148,6 +153,7 @@ def create_app(
     now: Callable[[], datetime],
     callers: Callers | None = None,
     token_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    metrics: AttestationMetrics | None = None,
 ) -> Starlette:
     """The attestation service as an ASGI application.
 
@@ -158,20 +164,21 @@ def create_app(
         now: the clock, aware.
         callers: what is known of the API keys and their rates, of an application before this one.
         token_bytes: randomness for nonces.
+        metrics: counts what it does; None: nobody does.
     """
     callers = callers or Callers(state.api_keys, now=now)
     nonces = Nonces(state.nonce_key, lifetime=config.nonce_lifetime, token_bytes=token_bytes)
     issuer = _issuer(config, state.pki)
     management = Management(state.policies, state.engines, signers=config.policy_signers)
-    named = NamedPolicies(KnownPolicies(state.policies, now=now), state.engines)
+    audit, engines = _counted(state, roots, metrics)
     attestation = Attestation(
         roots=roots,
         policy=config.policy,
         nonces=nonces,
         keys=state.pki,
         issuer=issuer,
-        audit=AuditTrail(state.audit, request_names),
-        named=named,
+        audit=audit,
+        named=NamedPolicies(KnownPolicies(state.policies, now=now), engines),
         seen=state.platforms,
     )
     authorise = Authoriser(callers, anonymous=config.insecure_allow_anonymous)
@@ -194,7 +201,8 @@ def create_app(
             *audit_routes(state.audit, authorise),
             *published_routes(state.pki, issuer, now),
             *health_routes(readiness),
-        ]
+        ],
+        metrics=metrics,
     )
 
 
@@ -208,3 +216,16 @@ def _issuer(config: Config, pki: TokenPki) -> Issuer:
         name=config.issuer,
         simulated_name=config.insecure_simulated_issuer,
     )
+
+
+def _counted(
+    state: State, roots: Sequence[Trust], metrics: AttestationMetrics | None
+) -> tuple[Audit, Mapping[PolicyLanguage, PolicyEngine]]:
+    """The audit trail and the policies' engines, counted where somebody counts."""
+    trail = AuditTrail(state.audit, request_names)
+    if metrics is None:
+        return trail, state.engines
+    metrics.keeps(state.database, state.audit)
+    metrics.collateral_of(roots)
+    engines = {language: CountedEngine(language, engine, metrics) for language, engine in state.engines.items()}
+    return CountedAudit(trail, metrics), engines

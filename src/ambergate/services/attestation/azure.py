@@ -22,6 +22,7 @@ from ambergate.services.attestation.evidence import Evidence, Rule
 from ambergate.services.attestation.routes import attested, read_json_body
 from ambergate.services.attestation.wire import MAX_RUNTIME_DATA, TokenResponse, decode_base64
 from ambergate.services.web.bodies import decode
+from ambergate.services.web.framing import note_code
 from ambergate.services.web.problems import headers_of, json_response, status_of, text_of
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def azure_route(attestation: Attestation, authorise: Authoriser, now: Callable[[
             status = status_of(error)
             if status == 500:
                 raise
+            note_code(request.scope, error.code)
             return _refusal(status, error.code, text_of(error), headers_of(error, status))
         except HTTPException as error:
             return _refusal(error.status_code, f"http-{error.status_code}", error.detail, {})

@@ -36,6 +36,8 @@ def check_named(config: Config, at: datetime, problems: Problems) -> None:
     problems.attempt(check_database, config.database)
     problems.attempt(check_key, config.key_encryption_key)
     problems.attempt(check_writable, config.checkpoint, "audit.checkpoint")
+    if config.metrics is not None and config.metrics.tls is not None:
+        problems.attempt(check_tls, config.metrics.tls, at, "metrics")
     for anchor in config.anchors:
         _check_anchor(anchor, problems)
 

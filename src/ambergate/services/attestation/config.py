@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from ambergate.services.web.settings.observing import Log, MetricsPlace
     from ambergate.services.web.tls import TlsFiles
     from ambergate.stores.engine import Server
     from ambergate.stores.key_encryption import KeyPlace
@@ -89,6 +90,7 @@ FIXED: Final = {
     "database": "[store] database or password",
     "key_encryption_key": "store.key_encryption_key",
     "checkpoint": "audit.checkpoint",
+    "metrics": "[metrics]",
 }
 MAX_ISSUER: Final = 200  # characters
 
@@ -104,6 +106,8 @@ class Config:
     database: Path | str | Server
     key_encryption_key: KeyPlace
     checkpoint: Path
+    log: Log
+    metrics: MetricsPlace | None
     anchors: tuple[Anchor, ...]
     token_lifetime: timedelta
     nonce_lifetime: timedelta
@@ -145,6 +149,8 @@ def configured(settings: Settings[Tables]) -> Config:
         database=try_(file.store.place, folder),
         key_encryption_key=try_(key_place, file.store.key_encryption_key, folder),
         checkpoint=file.audit.place(file.store, folder),
+        log=file.log,
+        metrics=try_(file.metrics.place, folder),
         anchors=try_(anchors_of, file.anchors, folder),
         token_lifetime=timedelta(seconds=file.tokens.lifetime_seconds),
         nonce_lifetime=timedelta(seconds=file.tokens.nonce_seconds),

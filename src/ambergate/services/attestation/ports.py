@@ -66,8 +66,42 @@ class CollateralAtHand(Protocol):
         ...
 
 
+class Family(Protocol):
+    """A kind of platforms that Intel makes statements about."""
+
+    @property
+    def fmspc(self) -> Fmspc:
+        """Its name."""
+        ...
+
+    @property
+    def ca(self) -> str:
+        """Who certifies its platforms: "processor" or "platform"."""
+        ...
+
+    @property
+    def tee(self) -> str:
+        """Of which TEE the statements are: "SGX" or "TDX"."""
+        ...
+
+
 class Holding(Protocol):
     """What is held for one platform family."""
+
+    @property
+    def wanted(self) -> Family:
+        """The family."""
+        ...
+
+    @property
+    def accepted(self) -> datetime | None:
+        """When it was accepted; None: nothing is held."""
+        ...
+
+    @property
+    def evaluation(self) -> int | None:
+        """The evaluation number of its TCB info; None: nothing is held."""
+        ...
 
     @property
     def expires(self) -> datetime | None:

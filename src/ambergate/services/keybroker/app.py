@@ -20,6 +20,7 @@ from ambergate.services.keybroker.keyring import BUILT_IN, KeyRing
 from ambergate.services.keybroker.keys import Keys
 from ambergate.services.keybroker.login import Login
 from ambergate.services.keybroker.managed_keys import ManagedKeys
+from ambergate.services.keybroker.metrics import CountedAudit
 from ambergate.services.keybroker.passwords import Passwords
 from ambergate.services.keybroker.policies import Policies
 from ambergate.services.keybroker.policy_routes import policy_routes
@@ -29,8 +30,8 @@ from ambergate.services.keybroker.usecase import KeyTransfer
 from ambergate.services.keybroker.user_routes import own_routes, token_route, user_routes
 from ambergate.services.keybroker.users import Users
 from ambergate.services.web.application import build
-from ambergate.services.web.framing import request_names
 from ambergate.services.web.health import Readiness, health_routes
+from ambergate.services.web.names import request_names
 from ambergate.stores.audit import AuditLog
 from ambergate.stores.audit_key import checkpoint_signer
 from ambergate.stores.data_keys import open_sealer
@@ -50,10 +51,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
     from starlette.applications import Starlette
-    from starlette.routing import BaseRoute
+    from starlette.routing import Route
 
     from ambergate.services.keybroker.config import Config
-    from ambergate.services.keybroker.ports import Journal, KeyManager, Verifier
+    from ambergate.services.keybroker.metrics import BrokerMetrics
+    from ambergate.services.keybroker.ports import Audit, Journal, KeyManager, Verifier
     from ambergate.services.keybroker.trust import TrustedIssuers
     from ambergate.services.web.rates import Rate
     from ambergate.stores.secrets import StoredSecret
@@ -68,7 +70,7 @@ _LOG_NAME: Final = "keybroker"  # of the audit log; its key tells one broker's f
 class State:
     """What the broker keeps: keys, the log of what became of them, users and the key of their tokens. Redacted."""
 
-    engine: Engine
+    database: Engine
     secrets: SecretStore
     audit: AuditLog
     bearer_key: bytes
@@ -77,17 +79,17 @@ class State:
     @property
     def users(self) -> UserStore:
         """Who manages the broker."""
-        return UserStore(self.engine)
+        return UserStore(self.database)
 
     @property
     def failures(self) -> LoginFailures:
         """Who failed to log in."""
-        return LoginFailures(self.engine)
+        return LoginFailures(self.database)
 
     @property
     def policies(self) -> KeyPolicyStore:
         """The release policies that have an id."""
-        return KeyPolicyStore(self.engine)
+        return KeyPolicyStore(self.database)
 
     @property
     def ring(self) -> KeyRing[StoredSecret]:
@@ -101,7 +103,7 @@ class State:
     def managed_keys(self, journal: Journal) -> ManagedKeys[StoredSecret]:
         """The keys under policies that have an id, to be changed by users."""
         return ManagedKeys(
-            keys=lambda name: self.keys(journal, by=name), search=KeySearch(self.engine), policies=self.policies
+            keys=lambda name: self.keys(journal, by=name), search=KeySearch(self.database), policies=self.policies
         )
 
     def __repr__(self) -> str:
@@ -176,13 +178,14 @@ class Options:
         )
 
 
-def create_app(
+def create_app(  # each is a part of its own
     state: State,
     trust: TrustedIssuers,
     *,
     now: Callable[[], datetime],
     token_bytes: Callable[[int], bytes] = secrets.token_bytes,
     options: Options | None = None,
+    metrics: BrokerMetrics | None = None,
 ) -> Starlette:
     """The key broker as an ASGI application.
 
@@ -192,11 +195,16 @@ def create_app(
         now: the clock, aware.
         token_bytes: randomness for envelopes.
         options: what the operator chose.
+        metrics: counts what it does; None: nobody does.
     """
     chosen = options or Options()
     trail = AuditTrail(state.audit, request_names)
+    audit: Audit = trail
+    if metrics is not None:
+        metrics.keeps(state.database, state.audit)
+        audit = CountedAudit(trail, metrics)
     transfer = KeyTransfer(
-        secrets=state.ring, trust=trust, audit=trail, token_bytes=token_bytes, verifier=chosen.verifier
+        secrets=state.ring, trust=trust, audit=audit, token_bytes=token_bytes, verifier=chosen.verifier
     )
 
     def ready() -> None:
@@ -217,23 +225,24 @@ def create_app(
             *health_routes(
                 Readiness({"database": state.secrets.check, "audit": state.audit.check, "issuer-keys": ready}, now=now)
             ),
-            *management_routes(state, trail, now=now, options=chosen),
+            *management_routes(state, trail, audit, now=now, options=chosen),
         ],
         statuses=STATUSES,
         lifespan=lifespan,
+        metrics=metrics,
     )
 
 
 def management_routes(
-    state: State, trail: AuditTrail, *, now: Callable[[], datetime], options: Options
-) -> list[BaseRoute]:
+    state: State, trail: AuditTrail, audit: Audit, *, now: Callable[[], datetime], options: Options
+) -> list[Route]:
     """Users, policies and keys, for users; and how one becomes a token's holder."""
     tokens = BearerTokens(state.bearer_key, lifetime=options.token_lifetime)
     guard = Guard(state.users, tokens, now=now)
     users = Users(store=state.users, passwords=options.passwords, journal=trail)
     login = Login(users=state.users, failures=state.failures, passwords=options.passwords, tokens=tokens, journal=trail)
     unattested = UnattestedTransfer(
-        secrets=state.ring, audit=trail, allowed=options.dangerously_allow_unattested_transfer
+        secrets=state.ring, audit=audit, allowed=options.dangerously_allow_unattested_transfer
     )
     return [
         token_route(login, now),

@@ -34,6 +34,8 @@ def check_named(config: Config, at: datetime, problems: Problems) -> None:
         problems.attempt(check_database, config.version_keys)
     problems.attempt(check_key, config.key_encryption_key)
     problems.attempt(check_writable, config.checkpoint, "audit.checkpoint")
+    if config.metrics is not None and config.metrics.tls is not None:
+        problems.attempt(check_tls, config.metrics.tls, at, "metrics")
     for file in config.key_set_files:
         problems.attempt(_check_key_set, file)
 

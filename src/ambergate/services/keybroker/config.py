@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ambergate.services.keybroker.tables import Issuer, Verifier
+    from ambergate.services.web.settings.observing import Log, MetricsPlace
     from ambergate.services.web.tls import TlsFiles
     from ambergate.stores.engine import Server
     from ambergate.stores.key_encryption import KeyPlace
@@ -73,6 +74,7 @@ FIXED: Final = {
     "database": "[store] database or password",
     "key_encryption_key": "store.key_encryption_key",
     "checkpoint": "audit.checkpoint",
+    "metrics": "[metrics]",
 }
 
 
@@ -88,6 +90,8 @@ class Config:
     version_keys: Path | str | None  # None: in the database itself
     checkpoint: Path
     token_lifetime: timedelta
+    log: Log
+    metrics: MetricsPlace | None
     transfer_rate: Rate
     dangerously_allow_unattested_transfer: bool
     trust: TrustedIssuers
@@ -125,6 +129,8 @@ def configured(settings: Settings[Tables]) -> Config:
         version_keys=problems.attempt(file.store.version_keys_place, folder),
         checkpoint=file.audit.place(file.store, folder),
         token_lifetime=timedelta(minutes=file.users.token_minutes),
+        log=file.log,
+        metrics=problems.attempt(file.metrics.place, folder),
         transfer_rate=Rate(file.transfer.per_second, file.transfer.burst),
         dangerously_allow_unattested_transfer=file.users.dangerously_allow_unattested_transfer,
         key_set_files=tuple(folder / one.jwks_file for one in file.issuers if one.jwks_file is not None),

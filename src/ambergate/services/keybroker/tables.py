@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from ambergate.client.settings import MAX_TIMEOUT
 from ambergate.services.keybroker.bearer import LIFETIME, MAX_LIFETIME
+from ambergate.services.web.settings.observing import Log, Metrics  # msgspec reads the annotations
 from ambergate.services.web.settings.tables import Audit, Listen, Store  # msgspec reads the annotations
 from ambergate.stores.engine import check_url
 from ambergate.stores.key_terms import MAX_BURST, MAX_RATE
@@ -110,6 +111,8 @@ class Tables(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     store: BrokerStore
     issuers: list[Issuer]
     audit: Audit = Audit()
+    log: Log = Log()
+    metrics: Metrics = Metrics()
     verifier: Verifier | None = None
     users: Users = Users()
     transfer: Transfer = Transfer()

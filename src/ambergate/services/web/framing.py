@@ -6,9 +6,10 @@ import asyncio
 import logging
 import re
 import secrets
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
+from ambergate.services.web.logs import fields
+from ambergate.services.web.names import name_request, told_names
 from ambergate.services.web.problems import internal_error, json_response
 
 if TYPE_CHECKING:
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from ambergate.services.web.metrics import Metrics
+
 _ACCESS = logging.getLogger("ambergate.access")
 _LOG = logging.getLogger("ambergate.web")
 
 # The expression that the clients of this protocol apply to their own request ids. It keeps quotes and control
 # characters out of headers and logs.
-_NAMES: ContextVar[tuple[str | None, str | None]] = ContextVar("request_names", default=(None, None))
-
+_CODE: Final = "ambergate.code"  # in the scope: our code of the error that the answer is
 REQUEST_ID: Final = re.compile(rb"[a-zA-Z0-9_ /.-]{1,128}")
 
 
@@ -31,15 +33,26 @@ class Framing:
 
     Response headers `trace-id` and `request-id` are lower case and no value holds a quote, because one
     deployed client turns the header block into JSON by replacing quotes. The access log names method, path,
-    status and ids; never a header, a query or a body.
+    status, milliseconds and our code; never a header, a query or a body.
 
     Args:
         app: what is framed.
+        route_of: the route of a scope that was served, one of few.
+        metrics: counts requests; None: nobody does.
         trace_ids: gives a fresh id for each request.
     """
 
-    def __init__(self, app: ASGIApp, *, trace_ids: Callable[[], str] = lambda: secrets.token_hex(16)) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        route_of: Callable[[Scope], str],
+        metrics: Metrics | None = None,
+        trace_ids: Callable[[], str] = lambda: secrets.token_hex(16),
+    ) -> None:
         self._app = app
+        self._route_of = route_of
+        self._metrics = metrics
         self._trace_ids = trace_ids
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,23 +62,35 @@ class Framing:
             return
         exchange = _Exchange(scope, send, trace_id=self._trace_ids())
         started = asyncio.get_running_loop().time()
-        _NAMES.set((None if exchange.request_id is None else exchange.request_id.decode(), exchange.trace_id))
+        if self._metrics is not None:
+            self._metrics.began()
+        name_request(None if exchange.request_id is None else exchange.request_id.decode(), exchange.trace_id)
         try:
             if exchange.malformed:
                 await _refuse_request_id(scope, receive, exchange)
             else:
                 await self._app(scope, receive, exchange.send)
         except Exception:  # noqa: BLE001  # the net: the caller learns nothing of it, the log everything
-            _LOG.exception("unhandled error, trace-id %s", exchange.trace_id)
+            _LOG.exception("unhandled error")
             if not exchange.status:
                 await internal_error()(scope, receive, exchange.send)
         finally:
-            exchange.log(seconds=asyncio.get_running_loop().time() - started)
+            seconds = asyncio.get_running_loop().time() - started
+            exchange.log(seconds=seconds)
+            if self._metrics is not None:
+                self._count(scope, exchange.status, seconds)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        assert self._metrics is not None
+        self._metrics.ended(scope["method"], self._route_of(scope), status, seconds)
+        code = scope.get(_CODE)
+        if code is not None:
+            self._metrics.refused(code)
 
 
-def request_names() -> tuple[str | None, str | None]:
-    """The caller's id and our trace id of the request that is being served here, in its task and its threads."""
-    return _NAMES.get()
+def note_code(scope: Scope, code: str) -> None:
+    """The answer to this request is the error of this code."""
+    scope[_CODE] = code
 
 
 class _Exchange:
@@ -93,17 +118,10 @@ class _Exchange:
         await self._send(message)
 
     def log(self, *, seconds: float) -> None:
-        """One line. The raw path is used: its percent-escapes cannot forge a second line."""
+        """One event. The raw path is told, its percent-escapes as they were sent; no query, no header."""
         path = self._scope.get("raw_path", b"").decode("ascii", "backslashreplace")
-        _ACCESS.info(
-            "%s %s %d %.1fms trace-id=%s request-id=%s",
-            self._scope["method"],
-            path,
-            self.status,
-            seconds * 1000,
-            self.trace_id,
-            (self.request_id or b"-").decode(),
-        )
+        told = fields(milliseconds=round(seconds * 1000, 2), code=self._scope.get(_CODE))
+        _ACCESS.info("%s %s %d", self._scope["method"], path, self.status, extra=told)
 
 
 def _request_id(scope: Scope) -> bytes | None:
@@ -116,5 +134,6 @@ async def _refuse_request_id(scope: Scope, receive: Receive, exchange: _Exchange
         "error": "the request-id is malformed",
         "code": "malformed-request",
         "wanted": REQUEST_ID.pattern.decode(),
+        **told_names(),
     }
     await json_response(body, status=400)(scope, receive, exchange.send)

@@ -12,6 +12,7 @@ from anyio import CapacityLimiter, to_thread
 from starlette.routing import Route
 
 from ambergate.core.errors import AmberError
+from ambergate.services.web.names import told_names
 from ambergate.services.web.problems import json_response
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def health_routes(readiness: Readiness) -> list[Route]:
         failing = [name for name, finding in found.items() if not finding.ok]
         if failing:
             error = f"not ready: {', '.join(failing)}"
-            return json_response({"error": error, "code": "not-ready", "checks": checks}, status=503)
+            return json_response({"error": error, "code": "not-ready", "checks": checks, **told_names()}, status=503)
         return json_response({"status": "ready", "checks": checks})
 
     return [Route("/healthz", healthz, methods=["GET"]), Route("/readyz", readyz, methods=["GET"])]

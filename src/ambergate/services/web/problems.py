@@ -31,6 +31,7 @@ from ambergate.core.errors import (
     TooManyRequests,
     Unavailable,
 )
+from ambergate.services.web.names import told_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,8 +105,8 @@ def problem_response(error: AmberError, status: int) -> Response:
     text = text_of(error)
     if status > 500:
         _LOG.warning("%s: %s", type(error).__name__, error.as_dict())
-        return json_response({"error": text, "code": error.code}, status=status)
-    body = {"error": text, **error.as_dict()}
+        return json_response({"error": text, "code": error.code, **told_names()}, status=status)
+    body = {"error": text, **error.as_dict(), **told_names()}
     del body["message"]
     if status in {401, 429} or isinstance(error, NotPermitted):
         body["message"] = text  # what the API gateways of this protocol answer with
@@ -121,7 +122,7 @@ def headers_of(error: AmberError, status: int) -> dict[str, str]:
 
 def internal_error() -> Response:
     """The answer when the fault is ours and unforeseen: nothing but that."""
-    return json_response({"error": "internal error", "code": "internal"}, status=500)
+    return json_response({"error": "internal error", "code": "internal", **told_names()}, status=500)
 
 
 async def http_exception(request: Request, exc: Exception) -> Response:
@@ -132,6 +133,7 @@ async def http_exception(request: Request, exc: Exception) -> Response:
         "error": words.get(http.status_code, http.detail),
         "code": f"http-{http.status_code}",
         "seen": request.method,
+        **told_names(),
     }
     return json_response(body, status=http.status_code, headers=http.headers)
 

@@ -27,21 +27,21 @@ _GROUP_AND_OTHERS: Final = 0o077
 _SQLITE: Final = b"SQLite format 3\x00"  # how a database begins (sqlite.org/fileformat.html, 1.2); a new one is empty
 
 
-def check_tls(files: TlsFiles, at: datetime) -> None:
-    """Certificate and key belong together, the certificate is good now, and the key is closed to others.
+def check_tls(files: TlsFiles, at: datetime, table: str = "listen") -> None:
+    """Certificate and key of a table belong together, the certificate is good now, and the key is closed to others.
 
     Raises:
         SettingsError: it is not so.
     """
     server_context(files)
-    check_closed(files.key, "listen.key", _OTHERS)
+    check_closed(files.key, f"{table}.key", _OTHERS)
     try:
-        certificate = x509.load_pem_x509_certificates(read_bounded(files.certificate, "listen.certificate"))[0]
+        certificate = x509.load_pem_x509_certificates(read_bounded(files.certificate, f"{table}.certificate"))[0]
     except ValueError as exc:
-        raise SettingsError("listen.certificate cannot be read", seen=f"{files.certificate}: {exc}") from exc
+        raise SettingsError(f"{table}.certificate cannot be read", seen=f"{files.certificate}: {exc}") from exc
     if not certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc:
         raise SettingsError(
-            "listen.certificate is not good now",
+            f"{table}.certificate is not good now",
             seen=f"{files.certificate}: {certificate.not_valid_before_utc} to {certificate.not_valid_after_utc}",
             wanted=str(at),
             hint="clients will not connect: renew it",

@@ -176,7 +176,9 @@ def _value(name: str, text: str, setting: Setting) -> object:
     if setting.secret:
         return SecretText(text)
     kinds = {type(kind) for kind in setting.kinds}
-    if inspect.StrType in kinds and not (inspect.ListType in kinds and text.lstrip().startswith("[")):
+    if kinds & {inspect.StrType, inspect.LiteralType} and not (
+        inspect.ListType in kinds and text.lstrip().startswith("[")
+    ):
         return text
     try:
         return strict_value(text)

@@ -1,0 +1,39 @@
+"""What both services' commands do for those who watch them: the log, and the metrics' port."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ambergate.services.web.metrics import Metrics
+    from ambergate.services.web.settings.observing import MetricsPlace
+
+
+@contextlib.contextmanager
+def telling_metrics(metrics: Metrics | None, place: MetricsPlace | None) -> Iterator[tuple[str, int] | None]:
+    """Tell them there until the end of the block; yields the address. None: they are not told.
+
+    Raises:
+        SettingsError: the certificate cannot be used.
+        Unavailable: the address is taken.
+    """
+    if metrics is None or place is None:
+        yield None
+        return
+    from ambergate.services.web.metrics_server import serving_metrics
+    from ambergate.services.web.server import bound_socket
+    from ambergate.services.web.tls import server_context
+
+    tls = None if place.tls is None else server_context(place.tls)
+    listener = bound_socket(place.host, place.port)
+    host, port = listener.getsockname()[:2]
+    with serving_metrics(metrics.text, listener, tls):
+        yield str(host), int(port)
+
+
+def metrics_told(address: tuple[str, int] | None) -> dict[str, object]:
+    """Where metrics are told, as a member of what a service announces."""
+    return {} if address is None else {"metrics": {"host": address[0], "port": address[1]}}
