@@ -21,6 +21,7 @@ from ambergate.cli._services import (
     print_settings,
     serve_config_option,
 )
+from ambergate.cli.signing_key import group as signing_key_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,6 +44,7 @@ def group() -> None:
 
 
 group.add_command(check_config_command(attestation_service))
+group.add_command(signing_key_group)
 
 
 @group.command()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func
 
-from ambergate.stores.tables import broker_secrets, broker_version_keys, signing_material
+from ambergate.stores.tables import broker_secrets, broker_version_keys, signing_keys, signing_material
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +50,11 @@ def material_context(name: str) -> str:
     return f"ambergate signing material {name}"
 
 
+def token_key_context(key_id: str) -> str:
+    """What a sealed key of the token PKI is bound to: its certificate's digest."""
+    return f"ambergate token key {key_id}"
+
+
 def secret_context(secret_id: object, policy: str) -> str:
     """What a sealed secret is bound to. Changing this makes every stored secret unreadable."""
     return f"ambergate broker secret {secret_id} policy {hashlib.sha256(policy.encode()).hexdigest()}"
@@ -62,6 +67,7 @@ def version_key_context(identity: object) -> str:
 
 SEALED: Final = (
     SealedColumn(signing_material.c.sealed, signing_material.c.name, lambda row: material_context(row.name)),
+    SealedColumn(signing_keys.c.sealed, signing_keys.c.id, lambda row: token_key_context(row.id)),
     SealedColumn(broker_secrets.c.sealed, broker_secrets.c.id, lambda row: secret_context(row.id, row.policy)),
     SealedColumn(broker_version_keys.c.sealed, broker_version_keys.c.id, lambda row: version_key_context(row.id)),
 )

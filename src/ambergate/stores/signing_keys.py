@@ -1,4 +1,7 @@
-"""Private keys and certificates of a service, made once, sealed at rest, the same after every start."""
+"""Secrets of a service's own that last as long as its database: made once, sealed at rest, the same after every start.
+
+The keys that sign tokens have lives, and a store of their own (`stores/token_keys.py`).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from ambergate.stores.tables import signing_material as _material
 from ambergate.stores.transactions import reading, writing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from sqlalchemy import Engine
 
@@ -29,24 +32,6 @@ class SigningMaterialStore:
     def __init__(self, engine: Engine, sealer: Sealer) -> None:
         self._engine = engine
         self._sealer = sealer
-
-    def load_or_create(self, make: Callable[[], Mapping[str, bytes]]) -> dict[str, bytes]:
-        """All of it; made by `make` when there is none yet. Two processes that start together get the same.
-
-        Raises:
-            SettingsError: sealed under another key-encryption key, or changed since.
-            Unavailable: the database does not answer.
-        """
-        with writing(self._engine) as connection:
-            rows = connection.execute(select(_material)).all()
-            if not rows:
-                made = dict(make())
-                sealed = [
-                    {"name": n, "sealed": self._sealer.seal(v, context=material_context(n))} for n, v in made.items()
-                ]
-                connection.execute(insert(_material), sealed)
-                return made
-        return {row.name: self._sealer.open(row.sealed, context=material_context(row.name)) for row in rows}
 
     def ensure(self, name: str, make: Callable[[], bytes]) -> bytes:
         """One of them; made by `make` when it is not there yet. Two processes that ask together get the same.

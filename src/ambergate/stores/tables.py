@@ -119,6 +119,21 @@ signing_material: Final = Table(
     Column("sealed", LargeBinary, nullable=False),
 )
 
+# Keys and certificates behind tokens (`stores/token_keys.py`). Rows without `sealed` sign nothing any more.
+signing_keys: Final = Table(
+    "signing_keys",
+    METADATA,
+    Column("id", ascii_text(96), primary_key=True),
+    Column("kind", String(8), nullable=False),
+    Column("certificate", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=True),
+    Column("published_at", ascii_text(32), nullable=False),
+    Column("active_from", ascii_text(32), nullable=True),
+    Column("lifetime", Integer, nullable=False),
+    Column("revoked_at", ascii_text(32), nullable=True),
+    Column("reason", String(32), nullable=True),
+)
+
 collateral: Final = Table(
     "collateral",
     METADATA,

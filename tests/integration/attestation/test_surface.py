@@ -26,7 +26,8 @@ from tests.integration.attestation.scene import (
 
 from ambergate.core.errors import SettingsError
 from ambergate.services.attestation.app import open_state
-from ambergate.services.attestation.pki import CRL_LIFETIME
+from ambergate.services.attestation.certificates import CRL_LIFETIME
+from ambergate.services.attestation.pki import TokenPki
 
 if TYPE_CHECKING:
     from ambergate.services.web.server import TlsFiles
@@ -275,11 +276,12 @@ def test_the_database_is_nothing_without_its_key(tls: TlsFiles, tmp_path_factory
     new_platform(folder)
     config = configure(folder, tls)
     with open_state(config, at=AT) as state:
-        kid = state.pki.rsa.kid
-        assert kid == hashlib.sha384(state.pki.rsa.chain[0]).hexdigest()
+        rsa = TokenPki(state.token_keys.store.all(), AT).rsa
+        kid = rsa.kid
+        assert kid == hashlib.sha384(rsa.chain[0]).hexdigest()
     (folder / "attestation.kek").rename(folder / "kept aside")
     with pytest.raises(SettingsError, match="another key-encryption key"), open_state(config, at=AT):
         pass
     (folder / "kept aside").rename(folder / "attestation.kek")
     with open_state(config, at=AT) as state:
-        assert state.pki.rsa.kid == kid
+        assert TokenPki(state.token_keys.store.all(), AT).rsa.kid == kid

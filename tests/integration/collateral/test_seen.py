@@ -20,8 +20,9 @@ from ambergate.pcs.offline import DirectoryCollateral
 from ambergate.services.attestation.audit import AuditTrail
 from ambergate.services.attestation.evidence import Evidence
 from ambergate.services.attestation.nonces import Nonces
-from ambergate.services.attestation.pki import TokenPki, make_material
+from ambergate.services.attestation.pki import TokenPki
 from ambergate.services.attestation.ports import ANYBODY
+from ambergate.services.attestation.rotation import first_keys
 from ambergate.services.attestation.usecase import Attestation, Issuer, Trust
 from ambergate.simulator.faults import SPECIMEN
 from ambergate.stores.audit import AuditLog
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def keys() -> TokenPki:
-    return TokenPki(make_material("https://attest.example", NOW))
+    return TokenPki(first_keys({}, "https://attest.example", NOW, timedelta(minutes=5)), NOW)
 
 
 @pytest.fixture

@@ -21,8 +21,9 @@ from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.services.attestation.evidence import Evidence
 from ambergate.services.attestation.known import TOLD_EVERY
 from ambergate.services.attestation.nonces import Nonces
-from ambergate.services.attestation.pki import TokenPki, make_material
+from ambergate.services.attestation.pki import TokenPki
 from ambergate.services.attestation.ports import ANYBODY
+from ambergate.services.attestation.rotation import first_keys
 from ambergate.services.attestation.usecase import Attestation, Issuer, Trust
 from ambergate.simulator.faults import SPECIMEN
 from ambergate.simulator.pki import pem_chain
@@ -64,7 +65,7 @@ class Kept:
 
 @functools.cache
 def keys() -> TokenPki:
-    return TokenPki(make_material("https://attest.example", AT))
+    return TokenPki(first_keys({}, "https://attest.example", AT, LIFETIME), AT)
 
 
 def service(source: Counting, seen: Telling | None = None) -> Attestation:

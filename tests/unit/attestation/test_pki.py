@@ -1,7 +1,8 @@
-"""Stored signing keys that are not whole do not load; a use case without roots is none."""
+"""Signing keys that are not whole do not load; a use case without roots is none."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
@@ -16,37 +17,38 @@ from ambergate.core.appraise.policy import AppraisalPolicy
 from ambergate.core.errors import SettingsError
 from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.services.attestation.nonces import Nonces
-from ambergate.services.attestation.pki import TokenPki, make_material
+from ambergate.services.attestation.pki import TokenPki
+from ambergate.services.attestation.rotation import first_keys
 from ambergate.services.attestation.usecase import Attestation, Issuer, Trust
 
 if TYPE_CHECKING:
     from ambergate.services.attestation.decision import Decision
+    from ambergate.stores.token_keys import TokenKey
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def material() -> dict[str, bytes]:
-    return make_material("https://attest.example", AT)
+def keys() -> tuple[TokenKey, ...]:
+    return first_keys({}, "https://attest.example", AT, timedelta(minutes=5))
 
 
-def test_what_was_made_loads(material: dict[str, bytes]) -> None:
-    assert TokenPki(material).rsa.kid == TokenPki(material).rsa.kid
-    assert len(material) == 8
+def test_what_was_made_loads(keys: tuple[TokenKey, ...]) -> None:
+    assert TokenPki(keys, AT).rsa.kid == TokenPki(keys, AT).rsa.kid
+    assert [key.kind for key in keys] == ["root", "ca", "rsa", "ec"]
 
 
-@pytest.mark.parametrize("name", ["root.key", "ca.certificate", "rsa.key", "ec.certificate"])
-def test_a_part_that_is_missing_or_broken(material: dict[str, bytes], name: str) -> None:
+@pytest.mark.parametrize("kind", ["root", "ca", "rsa", "ec"])
+def test_a_key_that_is_missing_or_broken(keys: tuple[TokenKey, ...], kind: str) -> None:
     edwards = ed25519.Ed25519PrivateKey.generate().private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    without = {each: value for each, value in material.items() if each != name}
-    for broken in (
-        without,
-        {**material, name: b""},
-        {**material, name: material[name][:-1]},
-        {**material, name: edwards},
-    ):
+    (key,) = (key for key in keys if key.kind == kind)
+    others = [each for each in keys if each is not key]
+    for broken in (b"", (key.private or b"")[:-1], edwards):
         with pytest.raises(SettingsError, match="cannot be read"):
-            TokenPki(broken)
+            TokenPki([*others, replace(key, private=broken)], AT)
+    for without in ([], [replace(key, private=None)]):
+        with pytest.raises(SettingsError, match=r"is not there|no key to sign"):
+            TokenPki([*others, *without], AT)
 
 
 class Unasked:
@@ -55,7 +57,7 @@ class Unasked:
 
 
 @pytest.mark.parametrize("count", [0, 2])
-def test_each_root_is_named_and_once(material: dict[str, bytes], count: int) -> None:
+def test_each_root_is_named_and_once(keys: tuple[TokenKey, ...], count: int) -> None:
     """Else one root could be both genuine and simulated, and the last word would win."""
     roots = [Trust(anchor=TrustAnchor.intel(), collateral=Shelf(), simulated=n > 0) for n in range(count)]
     issuer = Issuer(
@@ -70,7 +72,7 @@ def test_each_root_is_named_and_once(material: dict[str, bytes], count: int) -> 
             roots=roots,
             policy=AppraisalPolicy(),
             nonces=nonces,
-            keys=TokenPki(material),
+            keys=TokenPki(keys, AT),
             issuer=issuer,
             audit=Unasked(),
         )

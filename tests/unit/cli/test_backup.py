@@ -85,13 +85,13 @@ def append(folder: Path, count: int) -> None:
 
 def test_what_comes_back_is_what_was_there(folder: Path) -> None:
     with open_state(load(folder / "service.toml"), at=AT) as state:
-        keys, kept = state.pki.key_set(), state.api_keys.all()
+        keys, kept = state.token_keys.store.all(), state.api_keys.all()
     out = backed_up(folder)
     remove(folder)
     done = amber(folder, "restore", out)
     assert (done.exit_code, f"{COUNT} records in its audit log, which verifies" in done.stdout) == (0, True)
     with open_state(load(folder / "service.toml"), at=AT) as state:
-        assert (state.pki.key_set(), state.api_keys.all()) == (keys, kept)
+        assert (state.token_keys.store.all(), state.api_keys.all()) == (keys, kept)
         assert state.audit.append({"n": COUNT}) == COUNT
 
 

@@ -16,6 +16,7 @@ from ambergate.core.errors import SettingsError
 from ambergate.core.release.resource_policy import ResourcePolicy
 from ambergate.services.attestation.app import open_state
 from ambergate.services.attestation.config import load
+from ambergate.services.attestation.pki import TokenPki
 from ambergate.services.keybroker.app import open_state as open_broker
 from ambergate.services.keybroker.config import load as load_broker
 
@@ -55,7 +56,7 @@ def kid(folder: Path, kek: str = "state.kek") -> str:
     """The id of the RSA key with which the service signs once it has started."""
     (folder / "service.toml").write_text(CONFIG.replace("state.kek", kek))
     with open_state(load(folder / "service.toml"), at=AT) as state:
-        return state.pki.rsa.kid
+        return TokenPki(state.token_keys.store.all(), AT).rsa.kid
 
 
 def amber(folder: Path, *args: str) -> Result:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +23,7 @@ from ambergate.stores.sealing import Sealer, sealed_under
 from ambergate.stores.secrets import SecretStore
 from ambergate.stores.signing_keys import SigningMaterialStore
 from ambergate.stores.tables import METADATA, data_keys, signing_material
+from ambergate.stores.token_keys import TokenKey, TokenKeyStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,26 +38,37 @@ MATERIAL = {"a.key": b"first", "b.key": b"second", "c.key": b"third"}
 SECRET = uuid.UUID("017f22e2-79b0-7cc3-98c4-dc0c0c07398f")
 POLICY = ResourcePolicy.from_mapping({"mr_enclave": ["00" * 32]})
 AT = datetime(2026, 3, 1, tzinfo=UTC)
-
-
-def never() -> dict[str, bytes]:
-    raise AssertionError
+OF_TOKENS = TokenKey(
+    id="aa",
+    kind="rsa",
+    certificate=b"DER",
+    private=b"PKCS#8",
+    published_at=AT,
+    active_from=AT,
+    lifetime=timedelta(minutes=5),
+)
+TOKEN_KEYS = OF_TOKENS, replace(OF_TOKENS, id="bb", private=None)
 
 
 def fill(engine: Engine, sealer: Sealer) -> None:
-    SigningMaterialStore(engine, sealer).load_or_create(lambda: MATERIAL)
+    store = SigningMaterialStore(engine, sealer)
+    for name, value in MATERIAL.items():
+        store.ensure(name, lambda value=value: value)  # type: ignore[misc]
+    TokenKeyStore(engine, sealer).begin(lambda _: TOKEN_KEYS)
     SecretStore(engine, sealer).add(SECRET, b"of the broker", POLICY, at=AT)
 
 
-def held(engine: Engine, kek: KeyEncryptionKey) -> tuple[dict[str, bytes], bytes]:
+def held(engine: Engine, kek: KeyEncryptionKey) -> tuple[dict[str, bytes | None], bytes]:
     sealer = open_sealer(engine, kek)
     store = SecretStore(engine, sealer)
     found = store.find(SECRET)
     assert found is not None
-    return SigningMaterialStore(engine, sealer).load_or_create(never), store.reveal(found)
+    material = SigningMaterialStore(engine, sealer)
+    return {name: material.find(name) for name in MATERIAL}, store.reveal(found)
 
 
 ALL = (MATERIAL, b"of the broker")
+RESEALED = {"signing_material": 3, "signing_keys": 1, "broker_secrets": 0, "broker_version_keys": 1}
 
 
 def keys_used(engine: Engine) -> set[str]:
@@ -113,10 +126,11 @@ def test_rekeyed_the_new_key_opens_all_and_the_old_one_nothing(engine: Engine, *
     before = keys_used(engine)
     done = rekey(engine, OLD, NEW)
     assert (done.kek, done.fresh) == (NEW.id, True)
-    assert done.resealed == {"signing_material": 3, "broker_secrets": 0, "broker_version_keys": 1}
+    assert done.resealed == RESEALED
     assert keys_used(engine) == {done.data_key}
     assert not before & {done.data_key}
     assert held(engine, NEW) == ALL
+    assert TokenKeyStore(engine, open_sealer(engine, NEW)).all() == TOKEN_KEYS
     with pytest.raises(SettingsError, match="another key-encryption key"):
         open_sealer(engine, OLD)
     with reading(engine) as connection:
@@ -136,7 +150,7 @@ def test_what_a_service_wrote_meanwhile_under_the_old_key_is_not_lost(engine: En
     assert SigningMaterialStore(engine, open_sealer(engine, NEW)).find("late.key") == b"late"
     again = rekey(engine, OLD, NEW)
     assert (again.fresh, again.resealed["signing_material"]) == (False, 1)
-    assert rekey(engine, OLD, NEW).resealed == {"signing_material": 0, "broker_secrets": 0, "broker_version_keys": 0}
+    assert rekey(engine, OLD, NEW).resealed == dict.fromkeys(RESEALED, 0)
     assert SigningMaterialStore(engine, open_sealer(engine, NEW)).find("late.key") == b"late"
 
 
@@ -169,7 +183,7 @@ def test_a_rekey_that_is_cut_off_changes_nothing(engine: Engine, monkeypatch: py
         rekey(engine, OLD, NEW)
     event.remove(engine, "before_cursor_execute", fail)
     assert held(engine, OLD) == ALL
-    assert rekey(engine, OLD, NEW).resealed == {"signing_material": 3, "broker_secrets": 0, "broker_version_keys": 1}
+    assert rekey(engine, OLD, NEW).resealed == RESEALED
     assert held(engine, NEW) == ALL
 
 

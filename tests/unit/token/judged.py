@@ -19,7 +19,8 @@ from ambergate.core.quote.layout import TeeType
 from ambergate.core.token.profiles import Issuance
 from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.core.verify.memo import Verifier
-from ambergate.services.attestation.pki import TokenPki, make_material
+from ambergate.services.attestation.pki import TokenPki
+from ambergate.services.attestation.rotation import first_keys
 from ambergate.simulator.cpu import EnclaveIdentity
 from ambergate.simulator.platform import SimulatedPlatform
 from ambergate.simulator.td import TdIdentity
@@ -93,4 +94,4 @@ def outcome(number: int, *, matched: bool, **exports: object) -> PolicyOutcome:
 
 
 def service_keys() -> TokenPki:
-    return TokenPki(make_material(BASE_URL, WHEN))
+    return TokenPki(first_keys({}, BASE_URL, WHEN, timedelta(minutes=5)), WHEN)

@@ -25,7 +25,7 @@ from joserfc.jwk import ECKey, RSAKey
 from ambergate.core.errors import MalformedToken, TokenRejected
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 ALGORITHMS: Final = ("PS384", "RS256", "ES256")
 MAX_TOKEN: Final = 64 * 1024  # characters; the longest known tokens have about 6,200
@@ -66,13 +66,21 @@ class SigningKey:
 
     def public_members(self) -> list[dict[str, object]]:
         """The public key as members of a key set: once for each algorithm."""
-        public = self.private_key.public_key()
-        key = RSAKey.import_key(public) if isinstance(public, rsa.RSAPublicKey) else ECKey.import_key(public)
-        x5c = [base64.b64encode(certificate).decode() for certificate in self.chain]
-        return [{**key.as_dict(private=False), "alg": alg, "kid": self.kid, "x5c": x5c} for alg in self.algorithms]
+        return public_members(self.kid, self.private_key.public_key(), self.chain)
 
     def __repr__(self) -> str:
         return f"SigningKey({self.kid[:16]}…, {'/'.join(self.algorithms)})"
+
+
+def public_members(
+    kid: str, public: rsa.RSAPublicKey | ec.EllipticCurvePublicKey, chain: Sequence[bytes]
+) -> list[dict[str, object]]:
+    """A public key as members of a key set, once for each algorithm; with its certificates (DER, leaf first)."""
+    is_rsa = isinstance(public, rsa.RSAPublicKey)
+    key = RSAKey.import_key(public) if isinstance(public, rsa.RSAPublicKey) else ECKey.import_key(public)
+    x5c = [base64.b64encode(certificate).decode() for certificate in chain]
+    algorithms = ("PS384", "RS256") if is_rsa else ("ES256",)
+    return [{**key.as_dict(private=False), "alg": alg, "kid": kid, "x5c": x5c} for alg in algorithms]
 
 
 def sign(claims: Mapping[str, object], key: SigningKey, alg: str, *, jku: str) -> str:

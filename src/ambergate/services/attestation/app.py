@@ -14,14 +14,15 @@ from ambergate.services.attestation.audit_routes import audit_routes
 from ambergate.services.attestation.azure import azure_route
 from ambergate.services.attestation.callers import Callers
 from ambergate.services.attestation.health import collateral_check, keys_check
+from ambergate.services.attestation.keyring import KeyRing
 from ambergate.services.attestation.management import Management
 from ambergate.services.attestation.management_routes import policy_routes
 from ambergate.services.attestation.metrics import CountedAudit, CountedEngine
 from ambergate.services.attestation.named import NamedPolicies
 from ambergate.services.attestation.nonces import KEY_BYTES, Nonces
-from ambergate.services.attestation.pki import TokenPki, make_material
 from ambergate.services.attestation.policies import KnownPolicies, open_engines
 from ambergate.services.attestation.published import published_routes
+from ambergate.services.attestation.rotation import KeyKeeper
 from ambergate.services.attestation.routes import Authoriser, attest_routes, nonce_routes, version_route
 from ambergate.services.attestation.usecase import Attestation, Issuer
 from ambergate.services.web.application import build
@@ -37,6 +38,7 @@ from ambergate.stores.key_encryption import open_kek
 from ambergate.stores.platforms import PlatformStore
 from ambergate.stores.policies import PolicyStore
 from ambergate.stores.signing_keys import SigningMaterialStore
+from ambergate.stores.token_keys import TokenKeyStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from ambergate.core.appraise.named import PolicyEngine, PolicyLanguage
     from ambergate.services.attestation.config import Config
     from ambergate.services.attestation.metrics import AttestationMetrics
+    from ambergate.services.attestation.pki import TokenPki
     from ambergate.services.attestation.ports import Audit
     from ambergate.services.attestation.usecase import Trust
     from ambergate.stores.engine import Server
@@ -61,7 +64,7 @@ class State:
     """What the service keeps: who may ask, its keys, collateral, platforms seen, policies, their engines. Redacted."""
 
     api_keys: ApiKeyStore
-    pki: TokenPki
+    token_keys: KeyKeeper
     nonce_key: bytes
     collateral: CollateralStore
     platforms: PlatformStore
@@ -107,6 +110,23 @@ def open_management(config: Config) -> Iterator[tuple[Management, ApiKeyStore]]:
 
 
 @contextlib.contextmanager
+def open_token_keys(config: Config) -> Iterator[KeyKeeper]:
+    """The keys that sign this service's tokens, for the command line.
+
+    Raises:
+        SettingsError: database or key-encryption key cannot be used, or do not belong together.
+        Unavailable: the database, or what keeps the key-encryption key, does not answer.
+    """
+    kek = open_kek(config.key_encryption_key)
+    engine = open_database(config.database)
+    try:
+        with contextlib.closing(KeyKeeper(TokenKeyStore(engine, open_sealer(engine, kek)), config.base_url)) as keeper:
+            yield keeper
+    finally:
+        engine.dispose()
+
+
+@contextlib.contextmanager
 def open_state(
     config: Config,
     *,
@@ -130,17 +150,17 @@ def open_state(
     kek = open_kek(config.key_encryption_key, create=True, token_bytes=token_bytes)
     engine = open_database(config.database)
     try:
-        store = SigningMaterialStore(engine, open_sealer(engine, kek, token_bytes=token_bytes))
-        material = store.load_or_create(
-            lambda: {**make_material(config.base_url, at), _NONCE_KEY: token_bytes(KEY_BYTES)}
-        )
+        sealer = open_sealer(engine, kek, token_bytes=token_bytes)
+        store = SigningMaterialStore(engine, sealer)
+        nonce_key = store.ensure(_NONCE_KEY, lambda: token_bytes(KEY_BYTES))
+        keeper = KeyKeeper(TokenKeyStore(engine, sealer), config.base_url)
+        keeper.begin(at, config.key_rules)
         keys = ApiKeyStore(engine, token_bytes=token_bytes)
-        pki, nonce_key = TokenPki(material), material[_NONCE_KEY]
         signer = checkpoint_signer(store, config.base_url, token_bytes=token_bytes)
         audit = AuditLog(engine, signer, now=now or (lambda: at), pin=config.checkpoint)
         stores = CollateralStore(engine), PlatformStore(engine)
-        with contextlib.closing(audit), open_engines() as engines:
-            yield State(keys, pki, nonce_key, *stores, audit, PolicyStore(engine), engines, engine)
+        with contextlib.closing(audit), contextlib.closing(keeper), open_engines() as engines:
+            yield State(keys, keeper, nonce_key, *stores, audit, PolicyStore(engine), engines, engine)
     finally:
         engine.dispose()
 
@@ -168,14 +188,15 @@ def create_app(  # noqa: PLR0913  # each is a part of its own
     """
     callers = callers or Callers(state.api_keys, now=now)
     nonces = Nonces(state.nonce_key, lifetime=config.nonce_lifetime, token_bytes=token_bytes)
-    issuer = _issuer(config, state.pki)
+    keys = KeyRing(state.token_keys, config.key_rules, now=now)
+    issuer = _issuer(config, keys.current())
     management = Management(state.policies, state.engines, signers=config.policy_signers)
     audit, engines = _counted(state, roots, metrics)
     attestation = Attestation(
         roots=roots,
         policy=config.policy,
         nonces=nonces,
-        keys=state.pki,
+        keys=keys,
         issuer=issuer,
         audit=audit,
         named=NamedPolicies(KnownPolicies(state.policies, now=now), engines),
@@ -186,7 +207,7 @@ def create_app(  # noqa: PLR0913  # each is a part of its own
         {
             "database": callers.check,
             "audit": state.audit.check,
-            "signing-keys": keys_check(state.pki),
+            "signing-keys": keys_check(keys),
             "collateral": collateral_check(roots, now),
         },
         now=now,
@@ -199,7 +220,7 @@ def create_app(  # noqa: PLR0913  # each is a part of its own
             version_route(authorise),
             *policy_routes(management, authorise, now),
             *audit_routes(state.audit, authorise),
-            *published_routes(state.pki, issuer, now),
+            *published_routes(keys, issuer, now),
             *health_routes(readiness),
         ],
         metrics=metrics,
@@ -210,7 +231,7 @@ def _issuer(config: Config, pki: TokenPki) -> Issuer:
     return Issuer(
         base_url=config.base_url,
         # One id for all nodes that sign with these keys; it names the verifier, and hides nothing.
-        instance_id=uuid.UUID(bytes=hashlib.sha256(pki.rsa.chain[0]).digest()[:16], version=4),
+        instance_id=uuid.UUID(bytes=hashlib.sha256(pki.first_root).digest()[:16], version=4),
         token_lifetime=config.token_lifetime,
         new_id=uuid.uuid4,
         name=config.issuer,

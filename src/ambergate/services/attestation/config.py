@@ -30,6 +30,7 @@ Secrets are named by file, never written here. Every setting: `tables.py`, docs/
     [tokens]
     lifetime_seconds = 300                  # the default
     nonce_seconds = 120                     # the default
+    rotate_days = 90                        # not set by default: keys sign until they are rotated by command
     profile = "v1"                          # the default: form of the tokens of /appraisal/v1/attest where neither
                                             # request nor API key says; or "v2", "amber-2022", "slim"
     issuer = "Intel Trust Authority"        # not set by default. For clients that insist on this name: tokens about
@@ -65,6 +66,7 @@ from ambergate.core.token.claims import SIMULATED_SUFFIX
 from ambergate.core.token.names import OFFERED, Profile
 from ambergate.core.token.policy_jwt import signer_of
 from ambergate.services.attestation.anchors import MAX_PEM, Anchor, anchors_of
+from ambergate.services.attestation.key_plan import Rules
 from ambergate.services.attestation.tables import Tables
 from ambergate.services.web.settings.problems import Problems
 from ambergate.services.web.settings.reading import Settings, read
@@ -110,6 +112,7 @@ class Config:
     metrics: MetricsPlace | None
     anchors: tuple[Anchor, ...]
     token_lifetime: timedelta
+    rotate_every: timedelta | None
     nonce_lifetime: timedelta
     profile: Profile
     issuer: str | None
@@ -117,6 +120,11 @@ class Config:
     insecure_allow_anonymous: bool
     policy: AppraisalPolicy
     policy_signers: frozenset[bytes] | None
+
+    @property
+    def key_rules(self) -> Rules:
+        """What is said of the keys that sign tokens."""
+        return Rules(token_lifetime=self.token_lifetime, rotate_every=self.rotate_every)
 
 
 def load(path: Path | None, environ: Mapping[str, str] = NO_ENVIRONMENT) -> Config:
@@ -153,6 +161,7 @@ def configured(settings: Settings[Tables]) -> Config:
         metrics=try_(file.metrics.place, folder),
         anchors=try_(anchors_of, file.anchors, folder),
         token_lifetime=timedelta(seconds=file.tokens.lifetime_seconds),
+        rotate_every=None if file.tokens.rotate_days is None else timedelta(days=file.tokens.rotate_days),
         nonce_lifetime=timedelta(seconds=file.tokens.nonce_seconds),
         profile=try_(_profile, file.tokens.profile),
         issuer=try_(_name, "tokens.issuer", file.tokens.issuer),

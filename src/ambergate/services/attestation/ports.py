@@ -136,8 +136,12 @@ class Keeper(Protocol):
 class SigningKeys(Protocol):
     """Holds the keys that sign tokens."""
 
-    def key_for(self, alg: str) -> SigningKey:
-        """The key that signs with this algorithm."""
+    def at_hand(self, alg: str, /) -> SigningKey | None:
+        """The key that signs with this algorithm, if that can be told without waiting."""
+        ...
+
+    def key_for(self, alg: str, /) -> SigningKey:
+        """The key that signs with this algorithm; may wait. Raises `Unavailable`."""
         ...
 
 

@@ -12,7 +12,9 @@ from starlette.routing import Route
 
 from ambergate.core.token.issue import KEY_SET_PATHS
 from ambergate.core.token.jose import ALGORITHMS
-from ambergate.services.attestation.pki import CA_CRL_PATH, CRL_LIFETIME, ROOT_CRL_PATH
+from ambergate.services.attestation.certificates import CA_CRL_PATH, CRL_LIFETIME, ROOT_CRL_PATH
+from ambergate.services.attestation.key_plan import KEY_SET_AGE
+from ambergate.services.attestation.pki import TokenPki
 from ambergate.services.web.problems import json_response
 
 if TYPE_CHECKING:
@@ -20,9 +22,11 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from ambergate.services.attestation.pki import TokenPki
+    from ambergate.services.attestation.keyring import KeyRing
     from ambergate.services.attestation.usecase import Issuer
 
+# A rotation rests on it: who keeps a key set for longer may refuse tokens that are good.
+_KEEP: Final = {"cache-control": f"max-age={int(KEY_SET_AGE.total_seconds())}"}
 _PROFILE: Final = """\
 <!DOCTYPE html>
 <title>EAT profile</title>
@@ -34,9 +38,9 @@ _PROFILE: Final = """\
 """
 
 
-def published_routes(pki: TokenPki, issuer: Issuer, now: Callable[[], datetime]) -> list[Route]:
+def published_routes(keys: KeyRing, issuer: Issuer, now: Callable[[], datetime]) -> list[Route]:
     """All of it. Open to all, whatever they accept."""
-    return [*certs_routes(pki), discovery_route(issuer), profile_route(), *crl_routes(pki, now)]
+    return [*certs_routes(keys), discovery_route(issuer), profile_route(), *crl_routes(keys, now)]
 
 
 def discovery_route(issuer: Issuer) -> Route:
@@ -53,23 +57,23 @@ def discovery_route(issuer: Issuer) -> Route:
 
     async def handle(request: Request) -> Response:
         del request
-        return json_response(told, headers={"cache-control": "max-age=300"})
+        return json_response(told, headers=_KEEP)
 
     return Route("/.well-known/openid-configuration", handle, methods=["GET"])
 
 
-def certs_routes(pki: TokenPki) -> list[Route]:
+def certs_routes(keys: KeyRing) -> list[Route]:
     """`GET /certs` and `/certs/es256`: the key sets that check tokens. Open to all."""
     return [
-        _certs_route(KEY_SET_PATHS["PS384"], pki.key_set()),
-        _certs_route(KEY_SET_PATHS["ES256"], pki.ec_key_set()),
+        _certs_route(KEY_SET_PATHS["PS384"], keys, TokenPki.key_set),
+        _certs_route(KEY_SET_PATHS["ES256"], keys, TokenPki.ec_key_set),
     ]
 
 
-def _certs_route(path: str, key_set: dict[str, object]) -> Route:
+def _certs_route(path: str, keys: KeyRing, key_set: Callable[[TokenPki], dict[str, object]]) -> Route:
     async def handle(request: Request) -> Response:
         del request
-        return json_response(key_set, headers={"cache-control": "max-age=300"})
+        return json_response(key_set(await keys.published()), headers=_KEEP)
 
     return Route(path, handle, methods=["GET"])
 
@@ -84,32 +88,39 @@ def profile_route() -> Route:
     return Route("/eat_profile.html", handle, methods=["GET"])
 
 
-def crl_routes(pki: TokenPki, now: Callable[[], datetime]) -> list[Route]:
+def crl_routes(keys: KeyRing, now: Callable[[], datetime]) -> list[Route]:
     """`GET /crl/root-ca-crl.der` and `/crl/ats-ca-crl.der`. Open to all, whatever they accept."""
-    return [_crl_route(ROOT_CRL_PATH, pki.root_crl, now), _crl_route(CA_CRL_PATH, pki.ca_crl, now)]
+    return [
+        _crl_route(ROOT_CRL_PATH, keys, TokenPki.root_crl, now),
+        _crl_route(CA_CRL_PATH, keys, TokenPki.ca_crl, now),
+    ]
 
 
-def _crl_route(path: str, make: Callable[[datetime], bytes], now: Callable[[], datetime]) -> Route:
+def _crl_route(
+    path: str, keys: KeyRing, make: Callable[[TokenPki, datetime], bytes], now: Callable[[], datetime]
+) -> Route:
     crl = _FreshCrl(make)
 
     async def handle(request: Request) -> Response:
         del request
-        return Response(await run_in_threadpool(crl.get, now()), media_type="application/pkix-crl")
+        pki = await keys.published()
+        return Response(await run_in_threadpool(crl.get, pki, now()), media_type="application/pkix-crl")
 
     return Route(path, handle, methods=["GET"])
 
 
 class _FreshCrl:
-    """A revocation list, signed again when half of its time is over."""
+    """A revocation list, signed again when half of its time is over, or something else is revoked."""
 
-    def __init__(self, make: Callable[[datetime], bytes]) -> None:
+    def __init__(self, make: Callable[[TokenPki, datetime], bytes]) -> None:
         self._make = make
         self._lock = threading.Lock()
-        self._held: tuple[datetime, bytes] | None = None
+        self._held: tuple[datetime, frozenset[str], bytes] | None = None
 
-    def get(self, at: datetime) -> bytes:
+    def get(self, pki: TokenPki, at: datetime) -> bytes:
         """The list, good for another `CRL_LIFETIME / 2` at least."""
         with self._lock:
-            if self._held is None or not timedelta(0) <= at - self._held[0] < CRL_LIFETIME / 2:
-                self._held = (at, self._make(at))
-            return self._held[1]
+            held = self._held
+            if held is None or held[1] != pki.revoked or not timedelta(0) <= at - held[0] < CRL_LIFETIME / 2:
+                held = self._held = (at, pki.revoked, self._make(pki, at))
+            return held[2]

@@ -13,6 +13,7 @@ from ambergate.services.web.settings.tables import Audit, Listen, Store  # msgsp
 
 MAX_LIFETIME: Final = 24 * 3600  # seconds; a token is a statement about now
 MAX_NONCE: Final = 3600  # seconds
+MAX_ROTATE: Final = 4 * 365  # days; a certificate has five years
 
 
 class Anchor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,6 +56,10 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = None
     insecure_simulated_issuer: Annotated[
         str | None, Meta(description="The same for software platforms: who does not look at `tee_simulated` is fooled.")
+    ] = None
+    rotate_days: Annotated[
+        Annotated[int, Meta(ge=1, le=MAX_ROTATE)] | None,
+        Meta(description="How long a key signs before another does, 1 to 1460 days; until rotated by command."),
     ] = None
     insecure_allow_anonymous: Annotated[bool, Meta(description="Anybody may ask, without an API key.")] = False
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from ambergate.core.collateral.bundle import Collateral
     from ambergate.core.collateral.needs import Needs
     from ambergate.core.quote.layout import Quote
+    from ambergate.core.token.jose import SigningKey
     from ambergate.core.verify.anchors import TrustAnchor
     from ambergate.core.verify.memo import Cut
     from ambergate.core.verify.verdict import VerifiedQuote
@@ -115,6 +116,7 @@ class _Ready(NamedTuple):
     verifier: Verifier
     collateral: Collateral
     policies: tuple[Policy, ...]
+    key: SigningKey
 
 
 class _NoPolicies:
@@ -223,8 +225,8 @@ class Attestation:
         decision.policies = self._named.judge(policies, appraisal.claims, at=at)
         if evidence.policy_must_match or caller.policy_must_match:
             check_matched(decision.policies)
-        algorithm = evidence.algorithm or caller.default_algorithm or DEFAULT_ALGORITHM
-        key = self._keys.key_for(algorithm)
+        algorithm = _algorithm(evidence, caller)
+        key = self._keys.key_for(algorithm) if ready is None else ready.key
         profile = Profile(evidence.profile or caller.profile or evidence.endpoint_profile)
         issuance = self._issuance(evidence, trust, appraisal, decision, azure=azure)
         decision.token_id, decision.profile, decision.algorithm = issuance.token_id, profile, algorithm
@@ -243,8 +245,10 @@ class Attestation:
             collateral = trust.collateral.at_hand(fmspc=needs.fmspc, ca=needs.ca, tee=needs.tee)
         if collateral is None or not verifier.knows(cut, collateral, at=at):
             return None
-        policies = self._named.at_hand(evidence, caller)
-        return None if policies is None else _Ready(cut, platform, trust, verifier, collateral, policies)
+        policies, key = self._named.at_hand(evidence, caller), self._keys.at_hand(_algorithm(evidence, caller))
+        if policies is None or key is None:
+            return None
+        return _Ready(cut, platform, trust, verifier, collateral, policies, key)
 
     def _verify_ready(self, ready: _Ready, at: datetime) -> tuple[Trust, Platform, VerifiedQuote]:
         return ready.trust, ready.platform, ready.verifier.verify_cut(ready.cut, ready.collateral, at=at)
@@ -314,6 +318,10 @@ class Attestation:
             echo=evidence.echo,
             policies=tuple(decision.policies),
         )
+
+
+def _algorithm(evidence: Evidence, caller: Caller) -> str:
+    return evidence.algorithm or caller.default_algorithm or DEFAULT_ALGORITHM
 
 
 def _failed(step: str, exc: Malformed) -> NotGenuine:

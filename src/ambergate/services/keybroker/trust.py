@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("ambergate.keybroker")
 
 MAX_TOKEN: Final = 64 * 1024  # characters; the longest known tokens have about 6,200
-MAX_AGE: Final = timedelta(hours=1)  # after which a key set is fetched anew
+MAX_AGE: Final = timedelta(minutes=5)  # after which a key set is fetched anew: as long as our issuers say it holds
 MAX_STALE: Final = timedelta(hours=24)  # after which a key set that cannot be fetched anew is not used any more
 RETRY_AFTER: Final = timedelta(seconds=10)  # between two fetches, so that strangers' key ids cannot make us flood
 WAIT_SECONDS: Final = 2.0  # that a request waits for another's fetch; then it is told to come again
