@@ -221,6 +221,14 @@ broker_policy_uses: Final = Table(
     Column("since", ascii_text(), nullable=False),
 )
 
+# How often each secret was released, where a policy bounds that. It outlives its secret: no id starts anew.
+broker_releases: Final = Table(
+    "broker_releases",
+    METADATA,
+    Column("secret_id", String(36), primary_key=True),
+    Column("count", BigInteger, nullable=False),
+)
+
 # The key broker's users. A token names the generation that it was made in: what ends tokens makes the next one.
 broker_users: Final = Table(
     "broker_users",

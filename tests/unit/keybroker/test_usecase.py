@@ -33,6 +33,16 @@ if TYPE_CHECKING:
 KEY = UUID("ae6281b3-e4fe-3db5-82fd-000000000001")
 
 
+class Uncounted:
+    """No policy here bounds its releases."""
+
+    def take(self, secret_id: UUID, limit: int) -> int | None:
+        raise AssertionError(secret_id, limit)
+
+
+UNCOUNTED = Uncounted()
+
+
 @pytest.fixture(scope="module")
 def forge() -> Forge:
     return Forge()
@@ -68,7 +78,13 @@ def test_the_decision_is_made_at_the_instant_of_the_request(
 ) -> None:
     """Whoever checked the token, and when: an expired one is refused by the decision too."""
     decisions: list[Decision] = []
-    transfer = KeyTransfer(secrets=ring, trust=trust, audit=decisions.append, token_bytes=secrets.token_bytes)
+    transfer = KeyTransfer(
+        secrets=ring,
+        releases=UNCOUNTED,
+        trust=trust,
+        audit=decisions.append,
+        token_bytes=secrets.token_bytes,
+    )
     claims = trust.claims(forge.token(), AT)
     assert transfer(KEY, forge.token(), at=AT).wrapped_key
     with pytest.raises(ReleaseRefused):
@@ -85,14 +101,26 @@ def test_nothing_is_released_that_cannot_be_written_down(
     def full(decision: Decision) -> None:
         raise SettingsError("the disk is full", seen=decision.key_id)
 
-    transfer = KeyTransfer(secrets=ring, trust=trust, audit=full, token_bytes=secrets.token_bytes)
+    transfer = KeyTransfer(
+        secrets=ring,
+        releases=UNCOUNTED,
+        trust=trust,
+        audit=full,
+        token_bytes=secrets.token_bytes,
+    )
     with pytest.raises(SettingsError, match="disk is full"):
         transfer(KEY, forge.token(), at=AT)
 
 
 def test_the_token_comes_before_the_key(ring: KeyRing[StoredSecret], trust: Issuer, forge: Forge) -> None:
     """Without a good token nobody learns whether a key exists; with one, it is told."""
-    transfer = KeyTransfer(secrets=ring, trust=trust, audit=lambda _: None, token_bytes=secrets.token_bytes)
+    transfer = KeyTransfer(
+        secrets=ring,
+        releases=UNCOUNTED,
+        trust=trust,
+        audit=lambda _: None,
+        token_bytes=secrets.token_bytes,
+    )
     absent = UUID(int=0)
     with pytest.raises(TokenRejected):
         transfer(absent, forge.token(key=forge.other_key), at=AT)
@@ -107,7 +135,13 @@ def test_no_randomness_is_used_twice(ring: KeyRing[StoredSecret], trust: Issuer,
         asked.append(size)
         return secrets.token_bytes(size)
 
-    transfer = KeyTransfer(secrets=ring, trust=trust, audit=lambda _: None, token_bytes=counted)
+    transfer = KeyTransfer(
+        secrets=ring,
+        releases=UNCOUNTED,
+        trust=trust,
+        audit=lambda _: None,
+        token_bytes=counted,
+    )
     one, two = (transfer(KEY, forge.token(), at=AT) for _ in range(2))
     assert asked == [32, 12, 32, 12]
     assert one.wrapped_key != two.wrapped_key
@@ -121,7 +155,13 @@ def test_what_cannot_be_decided_is_no_refusal(ring: KeyRing[StoredSecret], forge
             raise Unavailable("no keys", seen=f"{len(token)} at {at}")
 
     decisions: list[Decision] = []
-    transfer = KeyTransfer(secrets=ring, trust=Silent(), audit=decisions.append, token_bytes=secrets.token_bytes)
+    transfer = KeyTransfer(
+        secrets=ring,
+        releases=UNCOUNTED,
+        trust=Silent(),
+        audit=decisions.append,
+        token_bytes=secrets.token_bytes,
+    )
     with pytest.raises(Unavailable):
         transfer(KEY, forge.token(), at=AT)
     assert decisions == []
@@ -129,7 +169,13 @@ def test_what_cannot_be_decided_is_no_refusal(ring: KeyRing[StoredSecret], forge
 
 def test_a_version_is_released_by_its_number(ring: KeyRing[StoredSecret], trust: Issuer, forge: Forge) -> None:
     decisions: list[Decision] = []
-    transfer = KeyTransfer(secrets=ring, trust=trust, audit=decisions.append, token_bytes=secrets.token_bytes)
+    transfer = KeyTransfer(
+        secrets=ring,
+        releases=UNCOUNTED,
+        trust=trust,
+        audit=decisions.append,
+        token_bytes=secrets.token_bytes,
+    )
     ring.catalogue.add_version(KEY, b"newer", number=2, at=AT)
     for version in (None, 1, 2):
         envelope = transfer(KEY, forge.token(), at=AT, version=version)
@@ -143,7 +189,13 @@ def test_a_version_is_released_by_its_number(ring: KeyRing[StoredSecret], trust:
 def test_a_disabled_version_is_not_released_and_no_other_in_its_stead(
     ring: KeyRing[StoredSecret], trust: Issuer, forge: Forge
 ) -> None:
-    transfer = KeyTransfer(secrets=ring, trust=trust, audit=lambda _: None, token_bytes=secrets.token_bytes)
+    transfer = KeyTransfer(
+        secrets=ring,
+        releases=UNCOUNTED,
+        trust=trust,
+        audit=lambda _: None,
+        token_bytes=secrets.token_bytes,
+    )
     ring.catalogue.add_version(KEY, b"newer", number=2, at=AT)
     ring.catalogue.set_state(KEY, "disabled", at=AT, version=2)
     with pytest.raises(ReleaseRefused, match="disabled"):
@@ -155,7 +207,13 @@ def test_a_disabled_version_is_not_released_and_no_other_in_its_stead(
 
 def test_a_destroyed_key_is_no_more(ring: KeyRing[StoredSecret], trust: Issuer, forge: Forge) -> None:
     decisions: list[Decision] = []
-    transfer = KeyTransfer(secrets=ring, trust=trust, audit=decisions.append, token_bytes=secrets.token_bytes)
+    transfer = KeyTransfer(
+        secrets=ring,
+        releases=UNCOUNTED,
+        trust=trust,
+        audit=decisions.append,
+        token_bytes=secrets.token_bytes,
+    )
     ring.catalogue.destroy(KEY, at=AT)
     with pytest.raises(UnknownKey) as caught:
         transfer(KEY, forge.token(), at=AT)

@@ -244,7 +244,7 @@ def test_advisories_are_accepted_for_a_time(forge: Forge) -> None:
     assert isinstance(decide(enclave(forge, attester_advisory_ids=[]), until, AT), Grant)
 
 
-def test_a_bound_nonce_is_the_one_that_was_handed_out(forge: Forge) -> None:
+def test_a_bound_nonce_is_that_of_the_evidence_that_was_appraised(forge: Forge) -> None:
     bound = ResourcePolicy.from_mapping({**SGX_IDENTITY, "nonce": "bound"})
     assert isinstance(decide(enclave(forge), bound, AT, nonce=NONCE), Grant)
     for other in ({**NONCE, "val": "AAAB"}, {"val": "AAAA"}, {}):

@@ -35,7 +35,8 @@ class Circumstances:
 
     Attributes:
         at: the instant of the decision, aware.
-        nonce: what the broker itself handed out for this request, in the background check; None: it handed out none.
+        nonce: that of the evidence which the broker itself had appraised for this request, in the background check;
+            None: it was shown a token.
     """
 
     at: datetime
@@ -211,7 +212,7 @@ def token_age(claims: AttestationClaims, terms: Terms, given: Circumstances) -> 
 
 
 def nonce(claims: AttestationClaims, terms: Terms, given: Circumstances) -> Iterator[Finding]:
-    """The issuer compared a nonce of its own with the evidence ("required"), which this broker handed out ("bound")."""
+    """The issuer compared a nonce of its own with the evidence ("required"), in this very request ("bound")."""
     if terms.nonce is None:
         return
     seen = "none" if claims.nonce is None else "a nonce"
@@ -219,7 +220,7 @@ def nonce(claims: AttestationClaims, terms: Terms, given: Circumstances) -> Iter
         yield _finding("nonce", seen, "verifier_nonce", holds=claims.nonce is not None)
         return
     same = claims.nonce is not None and given.nonce is not None and dict(claims.nonce) == dict(given.nonce)
-    wanted = "the nonce that the broker handed out for this request, in the background check"
+    wanted = "the nonce of evidence that the broker had appraised for this request, in the background check"
     yield _finding("nonce", "that nonce" if same else seen, wanted, holds=same)
 
 

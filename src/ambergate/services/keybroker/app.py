@@ -40,6 +40,7 @@ from ambergate.stores.key_encryption import open_kek
 from ambergate.stores.key_policies import KeyPolicyStore
 from ambergate.stores.key_search import KeySearch
 from ambergate.stores.login_failures import LoginFailures
+from ambergate.stores.releases import ReleaseCounter
 from ambergate.stores.secrets import SecretStore
 from ambergate.stores.signing_keys import SigningMaterialStore
 from ambergate.stores.users import UserStore
@@ -204,7 +205,12 @@ def create_app(  # each is a part of its own
         metrics.keeps(state.database, state.audit)
         audit = CountedAudit(trail, metrics)
     transfer = KeyTransfer(
-        secrets=state.ring, trust=trust, audit=audit, token_bytes=token_bytes, verifier=chosen.verifier
+        secrets=state.ring,
+        releases=ReleaseCounter(state.database),
+        trust=trust,
+        audit=audit,
+        token_bytes=token_bytes,
+        verifier=chosen.verifier,
     )
 
     def ready() -> None:

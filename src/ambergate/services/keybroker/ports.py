@@ -147,6 +147,17 @@ class Secrets(Protocol[S]):
         """
 
 
+class Releases(Protocol):
+    """How often each secret was released."""
+
+    def take(self, secret_id: UUID, limit: int, /) -> int | None:
+        """Count one release more, durably, before anything leaves; None: so many were counted already.
+
+        Raises:
+            Unavailable: it is not known to be counted.
+        """
+
+
 class Trust(Protocol):
     """Who is believed about enclaves."""
 

@@ -15,16 +15,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic
 from uuid import UUID
 
-from ambergate.core.errors import AmberError, Malformed, TokenRejected, Unavailable
+from ambergate.core.errors import AmberError, Malformed, ReleaseRefused, TokenRejected, Unavailable
 from ambergate.core.release.decision import decide
 from ambergate.core.release.envelope import NONCE_SIZE, SWK_SIZE, Envelope, seal
 from ambergate.core.token.forms import flat_claims
-from ambergate.services.keybroker.ports import Audit, Decision, Evidence, S, Secrets, Trust, UnknownKey, Verifier
+from ambergate.services.keybroker.ports import (
+    Audit,
+    Decision,
+    Evidence,
+    Releases,
+    S,
+    Secrets,
+    Trust,
+    UnknownKey,
+    Verifier,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from ambergate.core.release.resource_policy import ResourcePolicy
     from ambergate.core.token.claims import AttestationClaims
 
 
@@ -44,6 +55,7 @@ class _Asked(Generic[S]):
     at: datetime
     version: int | None
     tee: str | None
+    nonce: Mapping[str, str] | None = None  # of the evidence that the broker had appraised
     claims: AttestationClaims | None = None
     stored: S | None = None
 
@@ -61,6 +73,7 @@ class KeyTransfer(Generic[S]):
     """
 
     secrets: Secrets[S]
+    releases: Releases
     trust: Trust
     audit: Audit
     token_bytes: Callable[[int], bytes]
@@ -115,7 +128,7 @@ class KeyTransfer(Generic[S]):
             others: as for a token.
         """
         verifier = self._asked_verifier()
-        asked: _Asked[S] = _Asked(key_id=key_id, at=at, version=version, tee=tee)
+        asked: _Asked[S] = _Asked(key_id=key_id, at=at, version=version, tee=tee, nonce=evidence.nonce)
 
         def attempt() -> Envelope:
             asked.stored = self._found(key_id, version)
@@ -145,8 +158,9 @@ class KeyTransfer(Generic[S]):
             raise _other_tee(asked.claims.attester_type, asked.tee)
         if asked.stored is None:
             asked.stored = self._found(asked.key_id, asked.version)
-        grant = decide(asked.claims, asked.stored.policy, asked.at)
+        grant = decide(asked.claims, asked.stored.policy, asked.at, nonce=asked.nonce)
         taken = self.secrets.take(asked.stored, grant.workload_key)
+        self._count(asked.key_id, asked.stored.policy)
         if isinstance(taken, Envelope):
             return taken
         return seal(taken, grant.workload_key, swk=self.token_bytes(SWK_SIZE), nonce=self.token_bytes(NONCE_SIZE))
@@ -156,6 +170,17 @@ class KeyTransfer(Generic[S]):
         if stored is None:
             raise UnknownKey("there is no key of this id", seen=key_id)
         return stored
+
+    def _count(self, key_id: UUID, policy: ResourcePolicy) -> None:
+        """Take one of the releases that the policy allows. What fails afterwards does not give it back."""
+        limit = policy.max_releases
+        if limit is not None and self.releases.take(key_id, limit) is None:
+            mismatch = {
+                "rule": "max_releases",
+                "seen": f"{limit} releases before this one",
+                "wanted": f"<= {limit} in all",
+            }
+            raise ReleaseRefused("the secret was released as often as it may be", mismatches=[mismatch])
 
     def _asked_verifier(self) -> Verifier:
         if self.verifier is None:
