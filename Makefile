@@ -60,6 +60,7 @@ bench: $(READY) ## Measure against the peers and write build/bench.json
 	@$(BIN)/python -m bench
 	@$(BIN)/python -m bench.audit --rows $(ROWS)
 	@$(BIN)/python -m bench.latency
+	@$(BIN)/python -m bench.workers
 
 soak: $(READY) ## Read the files from 512 threads for a minute by FUSE, and for another by the shim
 	@$(BIN)/python -m bench.soak

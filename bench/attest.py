@@ -61,10 +61,10 @@ def attest_figures(*, rounds: int) -> dict[str, dict[str, float]]:
     """
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        platform, api_key = _prepare(folder)
+        platform, api_key = prepare(folder)
         service, unrecorded, bare = (stack.enter_context(_server(kind, folder)) for kind in KINDS)
         headers = {"x-api-key": api_key, "accept": "application/json", "content-type": "application/json"}
-        body = _request(service, platform, headers)
+        body = request_body(service.connections[0], platform, headers)
         figures: dict[str, dict[str, float]] = {}
         for alg, count in ALGORITHMS.items():
             content = json.dumps({**body, "token_signing_alg": alg}).encode()
@@ -113,14 +113,8 @@ class Server:
         """CPU microseconds of one request, over `count` of them on all connections at once."""
         begin, each = self._cpu(), count // len(self.connections)
         with ThreadPoolExecutor(len(self.connections)) as senders:
-            list(senders.map(lambda c: _send(c, path, content, headers, each), self.connections))
+            list(senders.map(lambda c: send(c, path, content, headers, each), self.connections))
         return (self._cpu() - begin) / (each * len(self.connections)) / 1000
-
-    def object(self, path: str, headers: dict[str, str]) -> dict[str, Any]:
-        """A JSON object by GET."""
-        self.connections[0].request("GET", path, headers=headers)
-        answer: dict[str, Any] = json.loads(self.connections[0].getresponse().read())
-        return answer
 
     def _cpu(self) -> int:
         assert self.process.stdin is not None
@@ -143,9 +137,10 @@ class Server:
         )
 
 
-def _send(
+def send(
     connection: http.client.HTTPSConnection, path: str, content: bytes, headers: dict[str, str], times: int
 ) -> None:
+    """So many requests, one after the other, each answered with 200."""
     for _ in range(times):
         connection.request("POST", path, body=content, headers=headers)
         answer = connection.getresponse()
@@ -165,7 +160,8 @@ def _server(kind: str, folder: Path) -> Iterator[Server]:
         server.process.communicate()
 
 
-def _prepare(folder: Path) -> tuple[SimulatedPlatform, str]:
+def prepare(folder: Path) -> tuple[SimulatedPlatform, str]:
+    """A service's folder as its operator would fill it; the platform that it believes, and an API key."""
     at = datetime.now(UTC)
     platform = SimulatedPlatform.create(at=at)
     (folder / "root_ca.pem").write_text(platform.root_pem, encoding="utf-8")
@@ -178,9 +174,12 @@ def _prepare(folder: Path) -> tuple[SimulatedPlatform, str]:
         return platform, state.api_keys.create("bench", at=at)[1]
 
 
-def _request(service: Server, platform: SimulatedPlatform, headers: dict[str, str]) -> dict[str, Any]:
+def request_body(
+    connection: http.client.HTTPSConnection, platform: SimulatedPlatform, headers: dict[str, str]
+) -> dict[str, Any]:
     """As an honest client makes it: with a nonce, and a public key's size of runtime data."""
-    nonce = service.object("/appraisal/v1/nonce", headers)
+    connection.request("GET", "/appraisal/v1/nonce", headers=headers)
+    nonce = json.loads(connection.getresponse().read())
     data = b"k" * 91
     bound = hashlib.sha256(b64decode(nonce["val"]) + b64decode(nonce["iat"]) + data).digest() + bytes(32)
     quote = platform.quote(SPECIMEN, bound)

@@ -84,3 +84,12 @@ def test_ratios_are_taken_round_by_round() -> None:
     assert rounds.ratio("ours", "theirs") == 0.5
     assert rounds.median("ours") == 10.0
     assert rounds.count == 3
+
+
+def test_two_workers_are_measured_beside_one(tmp_path: Path) -> None:
+    output = tmp_path / "workers.json"
+    command = [sys.executable, "-m", "bench.workers", "--rounds", "1", "--requests", "32", "--output", str(output)]
+    subprocess.run(command, cwd=_PROJECT, check=True, capture_output=True)
+    figures = json.loads(output.read_text(encoding="utf-8"))
+    assert set(figures) == {"workers_1", "workers_2", "two_to_one"}
+    assert all(row["per_second"] > 0 and row["cpu_us"] > 0 for row in figures.values())

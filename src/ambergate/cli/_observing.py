@@ -13,8 +13,15 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def telling_metrics(metrics: Metrics | None, place: MetricsPlace | None) -> Iterator[tuple[str, int] | None]:
+def telling_metrics(
+    metrics: Metrics | None, place: MetricsPlace | None, number: int
+) -> Iterator[tuple[str, int] | None]:
     """Tell them there until the end of the block; yields the address. None: they are not told.
+
+    Args:
+        metrics: what is told.
+        place: where the first process of the service tells its own.
+        number: which process this is, from 0: each has the port after that of the one before.
 
     Raises:
         SettingsError: the certificate cannot be used.
@@ -28,7 +35,7 @@ def telling_metrics(metrics: Metrics | None, place: MetricsPlace | None) -> Iter
     from ambergate.services.web.tls import server_context
 
     tls = None if place.tls is None else server_context(place.tls)
-    listener = bound_socket(place.host, place.port)
+    listener = bound_socket(place.host, place.port and place.port + number)
     host, port = listener.getsockname()[:2]
     with serving_metrics(metrics.text, listener, tls):
         yield str(host), int(port)

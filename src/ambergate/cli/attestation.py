@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ import click
 
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
 from ambergate.cli._observing import metrics_told, telling_metrics
-from ambergate.cli._serve import Reloading, serve_reloading, survive_hangup
+from ambergate.cli._serve import Opened, Served, serve_service, workers_option
 from ambergate.cli._services import (
     attestation_config,
     attestation_service,
@@ -31,9 +30,7 @@ if TYPE_CHECKING:
 
     from ambergate.pcs.fetcher import CollateralSource
     from ambergate.services.attestation.anchors import Anchor
-    from ambergate.services.attestation.app import State
     from ambergate.services.attestation.config import Config
-    from ambergate.services.attestation.metrics import AttestationMetrics
     from ambergate.services.attestation.usecase import Trust
     from ambergate.stores.collateral import CollateralStore
 
@@ -49,55 +46,39 @@ group.add_command(signing_key_group)
 
 @group.command()
 @serve_config_option
+@workers_option
 @print_config_option
 @json_option
 @reports_errors
-def serve(config: Path | None, *, print_config: bool, as_json: bool) -> None:
-    """Serve until SIGTERM or Ctrl-C."""
+def serve(config: Path | None, *, workers: int | None, print_config: bool, as_json: bool) -> None:
+    """Serve until SIGTERM or Ctrl-C. SIGHUP reads the configuration again."""
     if print_config:
         print_settings(attestation_service(), config, as_json=as_json)
         return
-    from ambergate.services.attestation.app import open_state
     from ambergate.services.attestation.config import FIXED
+
+    announce = partial(_announce, as_json=as_json)
+    serve_service(Served(partial(attestation_config, config), FIXED, _opened, announce), workers)
+
+
+def _opened(config: Config, stack: contextlib.ExitStack, number: int) -> Opened[Config]:
+    """Applications on one state. Each has its own sources of collateral; what is known of API keys they share."""
+    from ambergate.services.attestation.app import create_app, open_state
+    from ambergate.services.attestation.callers import Callers
     from ambergate.services.attestation.metrics import AttestationMetrics
     from ambergate.services.web.logs import log_to
-    from ambergate.services.web.server import bound_socket
 
-    survive_hangup()
-    settings = attestation_config(config)
-    log_to(form=settings.log.format, level=settings.log.level)
-    metrics = None if settings.metrics is None else AttestationMetrics()
-    with (
-        telling_metrics(metrics, settings.metrics) as told_at,
-        open_state(settings, at=now(), now=now) as state,
-    ):
-        listener = bound_socket(settings.host, settings.port)
-        host, port = listener.getsockname()[:2]
-        site = Reloading(
-            settings,
-            FIXED,
-            load=lambda: attestation_config(config),
-            tls=lambda config: config.tls,
-            make=_maker(state, metrics),
-        )
-        announce = partial(_announce, settings, host, port, as_json=as_json, metrics=told_at)
-        serve_reloading(site, listener, on_start=announce)
-
-
-def _maker(state: State, metrics: AttestationMetrics | None) -> Callable[[Config, contextlib.ExitStack], Starlette]:
-    """Applications on one state. Each has its own sources of collateral; what is known of API keys they share."""
-    from ambergate.services.attestation.app import create_app
-    from ambergate.services.attestation.callers import Callers
-    from ambergate.services.web.logs import log_to
-
+    metrics = None if config.metrics is None else AttestationMetrics()
+    told_at = stack.enter_context(telling_metrics(metrics, config.metrics, number))
+    state = stack.enter_context(open_state(config, at=now(), now=now))
     callers = Callers(state.api_keys, now=now)
 
-    def make(config: Config, stack: contextlib.ExitStack) -> Starlette:
-        roots = stack.enter_context(open_roots(config, state.collateral))
+    def make(config: Config, behind: contextlib.ExitStack) -> Starlette:
+        roots = behind.enter_context(open_roots(config, state.collateral))
         log_to(form=config.log.format, level=config.log.level)
         return create_app(config, state, roots, now=now, callers=callers, metrics=metrics)
 
-    return make
+    return Opened(make, told_at)
 
 
 @contextlib.contextmanager
@@ -136,7 +117,7 @@ def _source(place: Path | str, anchor: Anchor) -> CollateralSource:
     return OnlineCollateral(place, api=anchor.api, update=anchor.update, verify=tls_context(anchor.cacerts))
 
 
-def _announce(config: Config, host: str, port: int, *, as_json: bool, metrics: tuple[str, int] | None) -> None:
+def _announce(config: Config, host: str, port: int, metrics: tuple[str, int] | None, *, as_json: bool) -> None:
     if as_json:
         told = [{"name": root.anchor.name, "simulated": root.simulated} for root in config.anchors]
         listening = {"listening": {"host": host, "port": port}, **metrics_told(metrics)}
@@ -152,4 +133,3 @@ def _announce(config: Config, host: str, port: int, *, as_json: bool, metrics: t
             click.echo(f"  WARNING: tokens about software platforms name {config.insecure_simulated_issuer} too")
         if config.insecure_allow_anonymous:
             click.echo("  WARNING: anybody may ask for tokens, without an API key")
-    sys.stdout.flush()

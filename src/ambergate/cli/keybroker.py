@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +11,7 @@ from ambergate.cli._broker_keys import FILE, keys, policy_words, read_policy, te
 from ambergate.cli._broker_users import group as users
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
 from ambergate.cli._observing import metrics_told, telling_metrics
-from ambergate.cli._serve import Reloading, serve_reloading, survive_hangup
+from ambergate.cli._serve import Opened, Served, serve_service, workers_option
 from ambergate.cli._services import (
     check_config_command,
     keybroker_config,
@@ -22,15 +22,12 @@ from ambergate.cli._services import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import ExitStack
     from pathlib import Path
 
     from starlette.applications import Starlette
 
-    from ambergate.services.keybroker.app import State
     from ambergate.services.keybroker.config import Config
-    from ambergate.services.keybroker.metrics import BrokerMetrics
     from ambergate.services.keybroker.trust import TrustedIssuers
 
 
@@ -44,63 +41,48 @@ group.add_command(check_config_command(keybroker_service))
 
 @group.command()
 @serve_config_option
+@workers_option
 @print_config_option
 @json_option
 @reports_errors
-def serve(config: Path | None, *, print_config: bool, as_json: bool) -> None:
-    """Serve until SIGTERM or Ctrl-C."""
+def serve(config: Path | None, *, workers: int | None, print_config: bool, as_json: bool) -> None:
+    """Serve until SIGTERM or Ctrl-C. SIGHUP reads the configuration again."""
     if print_config:
         print_settings(keybroker_service(), config, as_json=as_json)
         return
-    from ambergate.services.keybroker.app import open_state
     from ambergate.services.keybroker.config import FIXED
+
+    def announce(_config: Config, host: str, port: int, metrics: tuple[str, int] | None) -> None:
+        if as_json:
+            echo_json({"listening": {"host": host, "port": port}, **metrics_told(metrics)})
+        else:
+            click.echo(f"key broker listening on https://{host}:{port}/kbs/v1/")
+
+    serve_service(Served(partial(keybroker_config, config), FIXED, _opened, announce), workers)
+
+
+def _opened(config: Config, stack: ExitStack, number: int) -> Opened[Config]:
+    """Applications on one state, which hand on the issuers' keys that they have."""
+    from ambergate.services.keybroker.app import Options, create_app, open_state
     from ambergate.services.keybroker.metrics import BrokerMetrics
     from ambergate.services.web.logs import log_to
-    from ambergate.services.web.server import bound_socket
 
-    survive_hangup()
-    settings = keybroker_config(config)
-    log_to(form=settings.log.format, level=settings.log.level)
-    metrics = None if settings.metrics is None else BrokerMetrics()
-    with telling_metrics(metrics, settings.metrics) as told_at, open_state(settings, now=now) as state:
-        listener = bound_socket(settings.host, settings.port)
-        host, port = listener.getsockname()[:2]
-
-        def announce() -> None:
-            if as_json:
-                echo_json({"listening": {"host": host, "port": port}, **metrics_told(told_at)})
-            else:
-                click.echo(f"key broker listening on https://{host}:{port}/kbs/v1/")
-            sys.stdout.flush()
-
-        site = Reloading(
-            settings,
-            FIXED,
-            load=lambda: keybroker_config(config),
-            tls=lambda config: config.tls,
-            make=_maker(state, metrics),
-        )
-        serve_reloading(site, listener, on_start=announce)
-
-
-def _maker(state: State, metrics: BrokerMetrics | None) -> Callable[[Config, ExitStack], Starlette]:
-    """Applications on one state, which hand on the issuers' keys that they have."""
-    from ambergate.services.keybroker.app import Options, create_app
-    from ambergate.services.web.logs import log_to
-
+    metrics = None if config.metrics is None else BrokerMetrics()
+    told_at = stack.enter_context(telling_metrics(metrics, config.metrics, number))
+    state = stack.enter_context(open_state(config, now=now))
     before: TrustedIssuers | None = None
 
-    def make(config: Config, stack: ExitStack) -> Starlette:
+    def make(config: Config, behind: ExitStack) -> Starlette:
         nonlocal before
-        if before is not None:
+        if before is not None and before is not config.trust:
             config.trust.take_over(before)
         before = config.trust
         log_to(form=config.log.format, level=config.log.level)
         if config.verifier is not None:
-            stack.callback(config.verifier.close)
+            behind.callback(config.verifier.close)
         return create_app(state, config.trust, now=now, options=Options.of(config), metrics=metrics)
 
-    return make
+    return Opened(make, told_at)
 
 
 group.add_command(users, "user")

@@ -10,6 +10,8 @@ back an older state of it, signed as it is; with it, that is noticed at the next
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import logging
 import os
 import secrets
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from sqlalchemy.exc import IntegrityError
 
-from ambergate.core.errors import NotIntact
+from ambergate.core.errors import Malformed, NotIntact
 from ambergate.stores.audit_check import check_continues, check_head, check_tail
 from ambergate.stores.audit_rows import (
     Draft,
@@ -42,7 +44,7 @@ from ambergate.stores.transactions import reading, writing, writing_by_driver
 
 if TYPE_CHECKING:
     from asyncio import Future
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
     from uuid import UUID
@@ -248,13 +250,34 @@ class AuditLog:
             return
         self._pinned_at = self._now()
         try:
-            write_pin(self._pin, self._head.note)
+            with _alone(self._pin):
+                if not self._pinned_further(self._pin):
+                    write_pin(self._pin, self._head.note)
         except OSError as exc:
             _log.error("the checkpoint cannot be written to %s: %s", self._pin, exc.strerror)
             self.pin_failing = True
         else:
             self._pinned = self._head.note
             self.pin_failing = False
+
+    def _pinned_further(self, pin: Path) -> bool:
+        """Whether another process on this machine has pinned more of the log: that must not be gone back from."""
+        try:
+            there = read_pin(pin)
+            return there is not None and self.key.opened(there).size > self._head.frontier.size
+        except (Malformed, NotIntact):  # what somebody wrote there is no checkpoint of this log
+            return False
+
+
+@contextlib.contextmanager
+def _alone(pin: Path) -> Iterator[None]:
+    """No other process pins meanwhile. The folder is what is locked: the pin itself is another file each time."""
+    folder = os.open(pin.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def prove(engine: Engine, entry: Entry) -> Proof:

@@ -7,9 +7,11 @@ import os
 import ssl
 import subprocess
 import sys
-from contextlib import contextmanager
+import threading
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import httpx
@@ -24,7 +26,6 @@ from ambergate.simulator.platform import SimulatedPlatform
 if TYPE_CHECKING:
     import signal
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 TURNS: Final = 3000  # looks at the service until a change must have been seen
 AMBER: Final = [sys.executable, "-c", "from ambergate.cli.main import main; main()"]
@@ -89,9 +90,51 @@ class Operated:
         service = Service(client, self.port, self.folder, self.api_key, self.folder, self.platform)
         return service.attest(service.evidence(service.nonce()))
 
+    def workers(self) -> set[int]:
+        """The processes that serve, where several do."""
+        pid = self.process.pid
+        return {int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
     def until(self, holds: Callable[[], bool]) -> None:
         """Look until it is so: each look is a request or more, so this is no wait by the clock."""
         assert any(holds() for _ in range(TURNS)), self.log()
+
+
+@contextmanager
+def asking(service: Operated) -> Iterator[list[object]]:
+    """Two clients that ask without a pause, one on a connection that it keeps, one on a new one each time.
+
+    Gives what they got: status codes, and errors.
+    """
+    stop = threading.Event()
+    answers: list[object] = []
+
+    def ask(once: Callable[[], int]) -> None:
+        try:
+            answers.append(once())
+        except Exception as exc:  # noqa: BLE001  whatever it is, it is a request that failed
+            answers.append(exc)
+
+    def kept() -> None:
+        with service.client() as client:
+            while not stop.is_set():
+                ask(lambda: client.get("/appraisal/v1/nonce").status_code)
+
+    def new() -> None:
+        def once() -> int:
+            with service.client() as client:
+                return client.get("/appraisal/v1/nonce").status_code
+
+        while not stop.is_set():
+            ask(once)
+
+    threads = [threading.Thread(target=target) for target in (kept, new)]
+    with ExitStack() as stack:
+        for thread in threads:
+            thread.start()
+            stack.callback(thread.join)
+        stack.callback(stop.set)
+        yield answers
 
 
 @contextmanager

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import signal
-import threading
-from contextlib import ExitStack, contextmanager
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
-from tests.integration.attestation.operated import Operated, operated
+from tests.integration.attestation.operated import Operated, asking, operated
 from tests.integration.attestation.scene import ENCLAVE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     import httpx
@@ -33,40 +31,6 @@ def service(tmp_path: Path) -> Iterator[Operated]:
 
 def serial(certificate: ServerCertificate) -> int:
     return x509.load_pem_x509_certificate(certificate.cert_pem.encode()).serial_number
-
-
-@contextmanager
-def asking(service: Operated) -> Iterator[list[object]]:
-    """Two clients that ask without a pause, one on a connection that it keeps, one on a new one each time."""
-    stop = threading.Event()
-    answers: list[object] = []
-
-    def kept() -> None:
-        with service.client() as client:
-            while not stop.is_set():
-                ask(lambda: client.get("/appraisal/v1/nonce").status_code)
-
-    def new() -> None:
-        def once() -> int:
-            with service.client() as client:
-                return client.get("/appraisal/v1/nonce").status_code
-
-        while not stop.is_set():
-            ask(once)
-
-    def ask(once: Callable[[], int]) -> None:
-        try:
-            answers.append(once())
-        except Exception as exc:  # noqa: BLE001  whatever it is, it is a request that failed
-            answers.append(exc)
-
-    threads = [threading.Thread(target=target) for target in (kept, new)]
-    with ExitStack() as stack:
-        for thread in threads:
-            thread.start()
-            stack.callback(thread.join)
-        stack.callback(stop.set)
-        yield answers
 
 
 def in_force(service: Operated, client: httpx.Client, number: int, status: int) -> None:

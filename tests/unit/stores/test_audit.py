@@ -195,3 +195,17 @@ def test_a_clock_that_went_back_still_pins(log: AuditLog, clock: Clock, tmp_path
     clock.at -= timedelta(days=1)
     log._pin_when_due()
     assert SIGNER.key.opened((tmp_path / "pin").read_text()).size == 1
+
+
+def test_processes_that_share_a_pin_never_take_it_back(place: Path | str, engine: Engine, tmp_path: Path) -> None:
+    """Who wrote before the other did, and pins after it, has seen less of the log."""
+    other_engine = open_database(place)
+    pin = tmp_path / "pin"
+    slow, fast = reopened(engine, pin), reopened(other_engine, pin)
+    slow.append({"n": 1})
+    fast.append({"n": 2})
+    fast.close()
+    assert SIGNER.key.opened(read_pin(pin) or "").size == 2
+    slow.close()
+    assert SIGNER.key.opened(read_pin(pin) or "").size == 2
+    other_engine.dispose()

@@ -159,7 +159,7 @@ def open_state(
         signer = checkpoint_signer(store, config.base_url, token_bytes=token_bytes)
         audit = AuditLog(engine, signer, now=now or (lambda: at), pin=config.checkpoint)
         stores = CollateralStore(engine), PlatformStore(engine)
-        with contextlib.closing(audit), contextlib.closing(keeper), open_engines() as engines:
+        with contextlib.closing(audit), contextlib.closing(keeper), open_engines(config.workers) as engines:
             yield State(keys, keeper, nonce_key, *stores, audit, PolicyStore(engine), engines, engine)
     finally:
         engine.dispose()

@@ -89,6 +89,7 @@ FIXED: Final = {
     "base_url": "base_url",
     "host": "listen.host",
     "port": "listen.port",
+    "workers": "listen.workers",
     "database": "[store] database or password",
     "key_encryption_key": "store.key_encryption_key",
     "checkpoint": "audit.checkpoint",
@@ -104,6 +105,7 @@ class Config:
     base_url: str
     host: str
     port: int
+    workers: int
     tls: TlsFiles
     database: Path | str | Server
     key_encryption_key: KeyPlace
@@ -153,6 +155,7 @@ def configured(settings: Settings[Tables]) -> Config:
         base_url=try_(_issuer, file.base_url),
         host=file.listen.host,
         port=file.listen.port,
+        workers=file.listen.workers,
         tls=file.listen.tls(folder),
         database=try_(file.store.place, folder),
         key_encryption_key=try_(key_place, file.store.key_encryption_key, folder),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ambergate.core.appraise.named import PolicyLanguage
 from ambergate.core.appraise.typed import TypedEngine
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from ambergate.core.appraise.named import Policy, PolicyEngine, PolicyOutcome
     from ambergate.stores.policies import PolicyStore, StoredPolicy
+
+
+REGO_WORKERS: Final = 2  # of all processes of a service together, though each has one at least
 
 
 class KnownPolicies:
@@ -51,19 +54,29 @@ def _living(found: StoredPolicy | None) -> Policy | None:
 
 
 @contextlib.contextmanager
-def open_engines() -> Iterator[Mapping[PolicyLanguage, PolicyEngine]]:
-    """An engine for each language that can be judged here; what needs an extra that is not installed is left out."""
+def open_engines(processes: int = 1) -> Iterator[Mapping[PolicyLanguage, PolicyEngine]]:
+    """An engine for each language that can be judged here; what needs an extra that is not installed is left out.
+
+    Args:
+        processes: how many processes of this service there are beside each other: they share `REGO_WORKERS`.
+    """
     engines: dict[PolicyLanguage, PolicyEngine] = {PolicyLanguage.TYPED: TypedEngine(yaml=yaml_reader())}
     with contextlib.ExitStack() as stack:
         if find_spec("regopy") is not None:
-            engines[PolicyLanguage.REGO] = stack.enter_context(contextlib.closing(LateRego()))
+            rego = LateRego(max(1, REGO_WORKERS // processes))
+            engines[PolicyLanguage.REGO] = stack.enter_context(contextlib.closing(rego))
         yield engines
 
 
 class LateRego:
-    """Rego's engine, whose workers start with the first policy in Rego. Fits `PolicyEngine`."""
+    """Rego's engine, whose workers start with the first policy in Rego. Fits `PolicyEngine`.
 
-    def __init__(self) -> None:
+    Args:
+        workers: how many policies run at once.
+    """
+
+    def __init__(self, workers: int = REGO_WORKERS) -> None:
+        self._workers = workers
         self._lock = threading.Lock()
         self._made: RegoEngine | None = None
 
@@ -85,5 +98,5 @@ class LateRego:
         if self._made is None:
             with self._lock:
                 if self._made is None:
-                    self._made = RegoEngine()
+                    self._made = RegoEngine(workers=self._workers)
         return self._made

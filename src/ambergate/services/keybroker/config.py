@@ -71,6 +71,7 @@ SERVICE: Final = "keybroker"
 FIXED: Final = {
     "host": "listen.host",
     "port": "listen.port",
+    "workers": "listen.workers",
     "database": "[store] database or password",
     "key_encryption_key": "store.key_encryption_key",
     "checkpoint": "audit.checkpoint",
@@ -84,6 +85,7 @@ class Config:
 
     host: str
     port: int
+    workers: int
     tls: TlsFiles
     database: Path | str | Server
     key_encryption_key: KeyPlace
@@ -123,6 +125,7 @@ def configured(settings: Settings[Tables]) -> Config:
     config = Config(
         host=file.listen.host,
         port=file.listen.port,
+        workers=file.listen.workers,
         tls=file.listen.tls(folder),
         database=problems.attempt(file.store.place, folder),
         key_encryption_key=problems.attempt(key_place, file.store.key_encryption_key, folder),

@@ -51,15 +51,22 @@ def bound_socket(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(live: Live, listener: socket.socket, *, on_start: Callable[[], None] | None = None) -> None:
+def serve(
+    live: Live,
+    listener: socket.socket,
+    *,
+    on_start: Callable[[], None] | None = None,
+    watched: Callable[[], bool] = lambda: True,
+) -> None:
     """Serve until SIGTERM or SIGINT, let running requests end, return. SIGHUP has the configuration read again.
 
     Args:
         live: the application.
         listener: from `bound_socket`; closed on return.
         on_start: called once connections are accepted.
+        watched: asked ten times a second; false stops the service as SIGTERM does.
     """
-    _Server(live, on_start=on_start).run(sockets=[listener])
+    _Server(live, on_start=on_start, watched=watched).run(sockets=[listener])
 
 
 @contextlib.contextmanager
@@ -88,7 +95,9 @@ def running(app: ASGIApp, tls: TlsFiles, *, host: str = "127.0.0.1", port: int =
 class _Server(uvicorn.Server):
     """uvicorn without its logging set-up; tells when it accepts, and returns instead of dying of a signal."""
 
-    def __init__(self, live: Live, *, on_start: Callable[[], None] | None) -> None:
+    def __init__(
+        self, live: Live, *, on_start: Callable[[], None] | None, watched: Callable[[], bool] = lambda: True
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 live,
@@ -107,6 +116,7 @@ class _Server(uvicorn.Server):
         )
         self._live = live
         self._on_start = on_start
+        self._watched = watched
         self._hung_up = False
         self._work: asyncio.Task[object] | None = None
 
@@ -125,7 +135,7 @@ class _Server(uvicorn.Server):
                 self._work = asyncio.create_task(self._live.reload())
             else:
                 await self._live.look()
-        return await super().on_tick(counter)
+        return await super().on_tick(counter) or not self._watched()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop, and cut off whoever is still there after `GRACE`: the loop cannot close on open connections."""

@@ -11,6 +11,7 @@ from msgspec import Meta
 from ambergate.core.errors import SettingsError
 from ambergate.services.web.settings.secret import SecretText  # noqa: TC001  # msgspec reads the annotations
 from ambergate.services.web.tls import TlsFiles
+from ambergate.services.web.workers import MAX_WORKERS
 from ambergate.stores.engine import Server, check_url
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ class Listen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     port: Annotated[int, Meta(ge=0, le=0xFFFF, description="TCP port, 0 to 65535; 0 takes a free one.")]
     certificate: Annotated[str, Meta(description="File: the server's certificate chain, PEM.")]
     key: Annotated[str, Meta(description="File: its unencrypted private key, PEM.")]
+    workers: Annotated[
+        int, Meta(ge=1, le=MAX_WORKERS, description="Processes that serve, 1 to 64; `--workers` stands over it.")
+    ] = 1
 
     def tls(self, folder: Path) -> TlsFiles:
         """The files of certificate and key."""
