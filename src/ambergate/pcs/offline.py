@@ -5,6 +5,7 @@ Files are named `<tee>-<fmspc>-<ca>.json`, e.g. `sgx-00606a000000-platform.json`
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from ambergate.core.collateral.bundle import MAX_BUNDLE, Collateral
@@ -26,6 +27,7 @@ class DirectoryCollateral:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._prefix = os.path.join(directory, "")  # noqa: PTH118
 
     def collateral(self, *, fmspc: Fmspc, ca: str, tee: str) -> Collateral:
         """The statements for a platform family (see `CollateralSource`).
@@ -50,7 +52,7 @@ class DirectoryCollateral:
     def fingerprint(self, *, fmspc: Fmspc, ca: str, tee: str) -> object:
         """The file's identity, size and time of change; None when there is no such file."""
         try:
-            found = self._path(Wanted.of(fmspc, ca, tee)).stat()
+            found = os.stat(f"{self._prefix}{Wanted.of(fmspc, ca, tee)}.json")  # noqa: PTH116  with every request
         except (OSError, Unavailable):
             return None
         return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -3,8 +3,8 @@
 A commit costs a write to the disk, whatever it holds. What comes in while one is under way goes with the next: under
 load a commit carries dozens, and a caller waits for two at most. What fails, fails for all of its group.
 
-On a fast disk little comes in meanwhile, and what a commit costs is processor time. So the thread learns how many it
-can have for a moment's wait, `LINGER` at most, and waits for that many: where callers come one at a time, not at all.
+On a fast disk little comes in meanwhile, and what a commit costs is processor time. So what callers on an event loop
+hand over goes to the thread when that loop has nothing else to do: under load it gathers, idle it does not wait.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import weakref
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from ambergate.core.errors import Unavailable
@@ -27,9 +28,8 @@ _log = logging.getLogger(__name__)
 MAX_GROUP: Final = 1024  # items of one commit
 MAX_WAITING: Final = 16 * 1024  # items; beyond, a new one is refused at once
 WAIT: Final = 15.0  # seconds until a caller is told that it is not known whether its item will be durable
-LINGER: Final = 0.002  # seconds that a group waits for more, where more have been coming
-ENOUGH: Final = 16  # items of a group that waits for no more: a commit costs as much as some ten of them
-_CONTENT: Final = 32  # groups until one more is waited for again, after the last one more did not come
+LINGER: Final = 0.01  # seconds that a loop gathers at most
+ENOUGH: Final = 16  # items that a loop gathers at most: a commit costs as much as some ten of them
 
 
 class _Ticket(Generic[Item, Result]):
@@ -102,21 +102,44 @@ class _Promise(Generic[Item, Result]):
         self.settle()
 
 
-class _Pace:
-    """How many items a group waits for, by what came before: as many as do come within `LINGER`."""
+class _Gathering(Generic[Item, Result]):
+    """What callers on one event loop have handed over and the thread has not got yet. Touched in the loop's own thread.
 
-    def __init__(self) -> None:
-        self.wanted = 1
-        self._content = 0  # groups for which this is enough
+    It goes when the loop has nothing else to do; when it is enough; or when its first item has waited for `LINGER`.
+    """
 
-    def learn(self, size: int) -> None:
-        """A group of this size was taken."""
-        if size < self.wanted:
-            self.wanted, self._content = size, _CONTENT
-        elif self._content:
-            self._content -= 1
-        elif size > 1:
-            self.wanted = min(size + 1, ENOUGH)
+    def __init__(self, loop: asyncio.AbstractEventLoop, give: Callable[[list[_Promise[Item, Result]]], None]) -> None:
+        self._loop = loop
+        self._give = give
+        self._promises: list[_Promise[Item, Result]] = []
+        self._seen = 0  # of these, when the loop came round last
+        self._until = 0.0
+        self._coming = False  # whether the loop comes round to us
+
+    def add(self, promise: _Promise[Item, Result]) -> None:
+        """One more."""
+        if not self._promises:
+            self._until = self._loop.time() + LINGER
+        self._promises.append(promise)
+        if len(self._promises) >= ENOUGH:
+            self._go()
+        elif not self._coming:
+            self._coming = True
+            self._loop.call_soon(self._come_round)
+
+    def _come_round(self) -> None:
+        """Once in every turn of the loop; in one that added nothing there was nothing to do."""
+        if len(self._promises) == self._seen or self._loop.time() >= self._until:
+            self._go()
+        self._seen = len(self._promises)
+        self._coming = self._seen > 0
+        if self._coming:
+            self._loop.call_soon(self._come_round)
+
+    def _go(self) -> None:
+        promises, self._promises, self._seen = self._promises, [], 0
+        if promises:
+            self._give(promises)
 
 
 class GroupCommit(Generic[Item, Result]):
@@ -139,9 +162,9 @@ class GroupCommit(Generic[Item, Result]):
         self._idle = idle
         self._idle_seconds = idle_seconds if idle is not None else None
         self._wake = threading.Condition()
-        self._wake_at: float = 1  # so many items that wait wake the thread; meanwhile it works
         self._waiting: list[_Ticket[Item, Result] | _Promise[Item, Result]] = []
-        self._pace = _Pace()
+        self._gatherings: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Gathering[Item, Result]]
+        self._gatherings = weakref.WeakKeyDictionary()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
         self._thread.start()
@@ -165,8 +188,13 @@ class GroupCommit(Generic[Item, Result]):
             Unavailable: too many wait, or the committer was closed.
         """
         loop = asyncio.get_running_loop()
+        if self._closed or len(self._waiting) >= MAX_WAITING:
+            raise _no_more()
         promise: _Promise[Item, Result] = _Promise(item, loop.create_future())
-        self._take(promise)
+        gathering = self._gatherings.get(loop)
+        if gathering is None:
+            gathering = self._gatherings[loop] = _Gathering(loop, self._take_all)
+        gathering.add(promise)
         timer = loop.call_later(WAIT, promise.late)
         promise.future.add_done_callback(lambda _: timer.cancel())
         return promise.future
@@ -181,15 +209,25 @@ class GroupCommit(Generic[Item, Result]):
     def _take(self, ticket: _Ticket[Item, Result] | _Promise[Item, Result]) -> None:
         with self._wake:
             if self._closed or len(self._waiting) >= MAX_WAITING:
-                raise Unavailable("nothing more can be written now", code="write-queue", hint="try again")
+                raise _no_more()
             self._waiting.append(ticket)
-            if len(self._waiting) >= self._wake_at:
+            self._wake.notify()
+
+    def _take_all(self, promises: list[_Promise[Item, Result]]) -> None:
+        with self._wake:
+            if not self._closed:
+                self._waiting += promises
                 self._wake.notify()
+                return
+        for promise in promises:
+            promise.fail(_no_more())
+            promise.settle()
 
     def _run(self) -> None:
         while True:
             with self._wake:
-                self._gather()
+                if not self._waiting and not self._closed:
+                    self._wake.wait(self._idle_seconds)
                 group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
                 closed = self._closed
             if group:
@@ -197,19 +235,6 @@ class GroupCommit(Generic[Item, Result]):
             self._pause()
             if closed and not group:
                 return
-
-    def _gather(self) -> None:
-        """Wait for a group, with the lock held."""
-        if not self._waiting and not self._closed:
-            self._wake_at = 1
-            self._wake.wait(self._idle_seconds)
-        wanted = self._pace.wanted
-        if self._waiting:
-            if len(self._waiting) < wanted and not self._closed:
-                self._wake_at = wanted
-                self._wake.wait(LINGER)
-            self._pace.learn(len(self._waiting))
-        self._wake_at = MAX_WAITING + 1  # nobody is to be woken while this thread works
 
     def _pause(self) -> None:
         try:
@@ -240,6 +265,10 @@ def _settle(promises: Sequence[_Promise[Item, Result]]) -> None:
     """Wake all of a group at once: once for the loop, not once for each."""
     for promise in promises:
         promise.settle()
+
+
+def _no_more() -> Unavailable:
+    return Unavailable("nothing more can be written now", code="write-queue", hint="try again")
 
 
 def _too_slow() -> Unavailable:

@@ -11,7 +11,7 @@ import pytest
 
 from ambergate.core.errors import Unavailable
 from ambergate.stores import group_commit
-from ambergate.stores.group_commit import _CONTENT, ENOUGH, GroupCommit, _Pace
+from ambergate.stores.group_commit import ENOUGH, GroupCommit, _Promise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -183,44 +183,70 @@ def test_a_loop_that_ends_meanwhile_stops_nothing(held: Held, commits: GroupComm
     assert commits.put(3) == 30
 
 
-def learnt(*sizes: int) -> int:
-    """What a group waits for after groups of these sizes; 0 stands for as many as were waited for."""
-    pace = _Pace()
-    for size in sizes:
-        pace.learn(size or pace.wanted)
-    return pace.wanted
+class Turns:
+    """Hands items over in some turns of the loop, and lets others go by."""
+
+    def __init__(self, commits: GroupCommit[int, int]) -> None:
+        self._commits = commits
+        self._done: list[asyncio.Future[int]] = []
+
+    async def __call__(self, *counts: int) -> None:
+        for count in counts:
+            self._done += [self._commits.submit(item) for item in range(count)]
+            await asyncio.sleep(0)
+
+    async def end(self) -> None:
+        await asyncio.gather(*self._done)
 
 
-def test_who_comes_alone_waits_for_nobody() -> None:
-    assert learnt(*[1] * 1000) == 1
+def groups(held: Held, *counts: int) -> list[int]:
+    """How many were committed together, of so many handed over in each turn of a loop. Each group is taken at once."""
+    given: list[int] = []
+
+    async def main() -> None:
+        commits = GroupCommit(held)
+        give = commits._take_all
+
+        def noted(promises: list[_Promise[int, int]]) -> None:
+            given.append(len(promises))
+            give(promises)
+
+        commits._take_all = noted  # type: ignore[method-assign]
+        turns = Turns(commits)
+        await turns(*counts)
+        held.go.release(100)
+        await turns.end()
+        commits.close()
+
+    asyncio.run(main())
+    return given
 
 
-def test_where_more_come_a_group_waits_for_as_many_as_do_come() -> None:
-    assert learnt(2) == 3
-    assert learnt(2, 0, 0, 0) == 6
-    assert learnt(*[0, 2] + [0] * 100) == ENOUGH
-    assert learnt(900) == ENOUGH
+def test_an_idle_loop_waits_for_nobody(held: Held) -> None:
+    """What was handed over in a turn goes when the next adds nothing."""
+    assert groups(held, 1, 0, 0, 1, 0, 0, 3, 0, 0) == [1, 1, 3]
 
 
-def test_one_more_that_did_not_come_is_not_waited_for_again_at_once() -> None:
-    assert learnt(5, 5) == 5, "six were waited for"
-    assert learnt(5, 5, *[5] * _CONTENT) == 5
-    assert learnt(5, 5, *[5] * (_CONTENT + 1)) == 6
-    assert learnt(5, 5, 1) == 1, "and fewer are enough as soon as fewer come"
+def test_a_loop_under_load_gathers_until_it_is_enough(held: Held) -> None:
+    assert groups(held, 1, 1, 2, 3, 0, 0, 1) == [7, 1]
+    assert groups(held, *[1] * (ENOUGH + 2)) == [ENOUGH, 2]
+    assert groups(held, ENOUGH + 2) == [ENOUGH, 2]
 
 
-def test_a_group_lingers_for_more_and_no_longer_than_it_may(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second of two is waited for, here until it comes; the third does not come, and the two go."""
-    commits = GroupCommit(held)
+def test_a_loop_under_load_does_not_gather_for_long(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "LINGER", 0.0)
+    assert groups(held, 1, 1, 1) == [1, 1, 1]
+
+
+def test_what_was_gathered_when_all_was_closed_is_refused(commits: GroupCommit[int, int], held: Held) -> None:
     held.go.release(100)
-    with ThreadPoolExecutor(2) as pool:
-        commits._pace.wanted = 2
-        monkeypatch.setattr(group_commit, "LINGER", 30.0)
-        first = pool.submit(commits.put, 1)
-        waiting(commits, 1)
-        assert (commits.put(2), first.result(30)) == (20, 10)
-        monkeypatch.setattr(group_commit, "LINGER", 0.001)
-        assert commits._pace.wanted == 3
-        assert commits.put(3) == 30
-    commits.close()
-    assert [sorted(group) for group in held.groups] == [[1, 2], [3]]
+
+    async def main() -> None:
+        last = commits.submit(1)
+        commits.close()
+        with pytest.raises(Unavailable, match="nothing more"):
+            await last
+        with pytest.raises(Unavailable, match="nothing more"):
+            commits.submit(2)
+
+    asyncio.run(main())

@@ -46,6 +46,8 @@ def collateral_grace(verified: VerifiedQuote, policy: AppraisalPolicy, at: datet
     """
     if at < verified.at:
         return _mismatch(f"proven at {verified.at.isoformat()}", f"an instant before {at.isoformat()}")
+    if at <= verified.window.not_after:
+        return None
     ended = [each for each in verified.dates if each.window.not_after < at]
     wrong = [each for each in ended if _beyond(each, policy.collateral_grace, at)]
     if wrong:
@@ -67,6 +69,8 @@ def holds_until(verified: VerifiedQuote, policy: AppraisalPolicy) -> datetime:
 
     With a grace of zero this is the end of the verdict's window.
     """
+    if policy.collateral_grace == NONE:
+        return verified.window.not_after
     return min(_last_instant(each, policy.collateral_grace) for each in verified.dates)
 
 

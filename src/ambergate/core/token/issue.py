@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ambergate.core.errors import TooLarge
-from ambergate.core.token.jose import MAX_TOKEN, SigningKey, sign
+from ambergate.core.token.jose import MAX_TOKEN, SigningKey, sign, write_json
 from ambergate.core.token.names import Profile
 from ambergate.core.token.profiles import Issuance
 from ambergate.core.token.shapes import MAX_SLIM, claims_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from ambergate.core.appraise.appraisal import Appraisal
 
 __all__ = ["KEY_SET_PATHS", "Issuance", "Profile", "SigningKey", "issue_token"]
@@ -21,7 +23,13 @@ KEY_SET_PATHS: Final = {"PS384": "/certs", "RS256": "/certs", "ES256": "/certs/e
 
 
 def issue_token(
-    appraisal: Appraisal, issuance: Issuance, key: SigningKey, alg: str, *, profile: Profile = Profile.V1
+    appraisal: Appraisal,
+    issuance: Issuance,
+    key: SigningKey,
+    alg: str,
+    *,
+    profile: Profile = Profile.V1,
+    write: Callable[[Mapping[str, object]], bytes] = write_json,
 ) -> str:
     """A token that says what was proven and that a policy welcomed it.
 
@@ -31,6 +39,7 @@ def issue_token(
         key: signs.
         alg: one of the key's algorithms.
         profile: the shape of its claims.
+        write: writes claims as JSON; services have a faster one.
 
     Raises:
         NotWelcome: two policies give one name of a claim two values.
@@ -39,7 +48,7 @@ def issue_token(
         ValueError: the key does not sign with `alg`, or the profile is of another TEE.
     """
     claims = claims_of(profile, appraisal, issuance)
-    token = sign(claims, key, alg, jku=issuance.base_url + KEY_SET_PATHS[alg])
+    token = sign(claims, key, alg, jku=issuance.base_url + KEY_SET_PATHS[alg], write=write)
     limit = MAX_SLIM if profile is Profile.SLIM else MAX_TOKEN
     if len(token) > limit:
         hint = "send less runtime data; a hash of it binds as well"

@@ -25,7 +25,7 @@ from joserfc.jwk import ECKey, RSAKey
 from ambergate.core.errors import MalformedToken, TokenRejected
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 ALGORITHMS: Final = ("PS384", "RS256", "ES256")
 MAX_TOKEN: Final = 64 * 1024  # characters; the longest known tokens have about 6,200
@@ -62,7 +62,7 @@ class SigningKey:
     @property
     def algorithms(self) -> tuple[str, ...]:
         """What it signs with."""
-        return ("PS384", "RS256") if isinstance(self.private_key, rsa.RSAPrivateKey) else ("ES256",)
+        return _algorithms(type(self.private_key))
 
     def public_members(self) -> list[dict[str, object]]:
         """The public key as members of a key set: once for each algorithm."""
@@ -83,8 +83,32 @@ def public_members(
     return [{**key.as_dict(private=False), "alg": alg, "kid": kid, "x5c": x5c} for alg in algorithms]
 
 
-def sign(claims: Mapping[str, object], key: SigningKey, alg: str, *, jku: str) -> str:
+@functools.lru_cache(8)  # abstract classes take their time to say what is one of theirs
+def _algorithms(kind: type) -> tuple[str, ...]:
+    return ("PS384", "RS256") if issubclass(kind, rsa.RSAPrivateKey) else ("ES256",)
+
+
+def write_json(claims: Mapping[str, object]) -> bytes:
+    """The claims as JSON: ASCII, no spaces."""
+    return json.dumps(claims, separators=(",", ":"), allow_nan=False).encode()
+
+
+def sign(
+    claims: Mapping[str, object],
+    key: SigningKey,
+    alg: str,
+    *,
+    jku: str,
+    write: Callable[[Mapping[str, object]], bytes] = write_json,
+) -> str:
     """A compact JWS of `claims`.
+
+    Args:
+        claims: the payload.
+        key: signs.
+        alg: one of its algorithms.
+        jku: where its key set is.
+        write: writes the payload.
 
     Raises:
         ValueError: the key does not sign with `alg`.
@@ -92,8 +116,7 @@ def sign(claims: Mapping[str, object], key: SigningKey, alg: str, *, jku: str) -
     if alg not in key.algorithms:
         msg = f"{key!r} does not sign with {alg}"
         raise ValueError(msg)
-    payload = json.dumps(claims, separators=(",", ":"), allow_nan=False).encode()
-    message = _header(alg, jku, key.kid) + b"." + _encode(payload)
+    message = _header(alg, jku, key.kid) + b"." + _encode(write(claims))
     return (message + b"." + _encode(_signature(message, key.private_key, alg))).decode()
 
 

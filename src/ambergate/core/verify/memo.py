@@ -35,7 +35,7 @@ from ambergate.core.verify.recent import Recent
 from ambergate.core.verify.signatures import is_signed_raw
 from ambergate.core.verify.statements import prove_statements
 from ambergate.core.verify.trail import Unread
-from ambergate.core.verify.verdict import VerifiedQuote, common_window
+from ambergate.core.verify.verdict import VerifiedQuote, Window, common_window
 from ambergate.core.verify.verifier import (
     Claim,
     judge,
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from ambergate.core.quote.td_report import TdReport
     from ambergate.core.verify.statements import Endorsements
     from ambergate.core.verify.trail import Trail
-    from ambergate.core.verify.verdict import Dated, TcbVerdict, Window
+    from ambergate.core.verify.verdict import Dated, TcbVerdict
 
 MAX_PLATFORMS: Final = 100_000  # facts; each takes below 4 KiB
 MAX_KINDS: Final = 4096  # kinds of platforms under one bundle
@@ -288,6 +288,11 @@ class _Recalled(VerifiedQuote):
     def report(self) -> EnclaveReport | TdReport:
         """As `VerifiedQuote.report`; nothing else of the quote is parsed."""
         return self._report
+
+    @property
+    def window(self) -> Window:
+        """As `VerifiedQuote.window`: that of the fact is made of the same dates."""
+        return common_window(self.dates) if self._cut is None else Window(self._fact.not_before, self._fact.not_after)
 
     @property
     def quote_digest(self) -> bytes:

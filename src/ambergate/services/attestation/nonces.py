@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -97,7 +96,7 @@ class Nonces:
 
     def _mac(self, val: bytes, iat: bytes) -> bytes:
         sized = len(val).to_bytes(4, "big") + val + iat  # no two pairs give the same bytes
-        return hmac.new(self._key, _DOMAIN + sized, hashlib.sha256).digest()
+        return hmac.digest(self._key, _DOMAIN + sized, "sha256")
 
 
 def decode_member(text: str, name: str) -> bytes:
@@ -109,6 +108,6 @@ def decode_member(text: str, name: str) -> bytes:
     try:
         if len(text) > MAX_MEMBER:
             raise Malformed(f"the nonce's {name} is too long", code="malformed-request", wanted=f"<= {MAX_MEMBER}")
-        return base64.b64decode(text, validate=True)
+        return binascii.a2b_base64(text, strict_mode=True)
     except (binascii.Error, ValueError) as exc:
         raise Malformed(f"the nonce's {name} is not base64", code="malformed-request") from exc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Final
 
 from starlette.concurrency import run_in_threadpool
@@ -24,7 +25,7 @@ from ambergate.services.attestation.wire import (
     read_composite,
     read_request,
 )
-from ambergate.services.web.bodies import decode, parse, read_body, shaped
+from ambergate.services.web.bodies import decode, header, parse, read_body, shaped
 from ambergate.services.web.problems import json_response
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ class Authoriser:
             NotPermitted: a key for other things.
             TooManyRequests: it asks more often than it may.
         """
-        given = request.headers.get("x-api-key", instead)
+        given = header(request, b"x-api-key")
+        given = instead if given is None else given
         if given is None and self._anonymous and scope in ANYBODY.scopes:
             return ANYBODY
         text = given or ""
@@ -131,7 +133,8 @@ async def attested(attestation: Attestation, evidence: Evidence, caller: Caller,
 async def read_json_body(request: Request) -> bytes:
     """The body of a request that calls it JSON, or calls it nothing."""
     body = await read_body(request)
-    if request.headers.get("content-type", _JSON).partition(";")[0].strip().lower() != _JSON:
+    named = header(request, b"content-type")
+    if named not in {None, _JSON} and named.partition(";")[0].strip().lower() != _JSON:
         raise HTTPException(415, "this reads application/json only; say so in Content-Type")
     return body
 
@@ -168,9 +171,14 @@ def version_route(authorise: Authoriser) -> Route:
     return Route("/appraisal/v1/version", handle, methods=["GET"])
 
 
-def accepted(request: Request) -> set[str]:
+def accepted(request: Request) -> frozenset[str]:
     """The media types that the request takes; 415 when JSON is none of them."""
-    ranges = {part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")}
+    ranges = _ranges(header(request, b"accept") or "")
     if not _MEDIA & ranges:
         raise HTTPException(415, "this answers application/json only; say so in Accept")
     return ranges
+
+
+@functools.lru_cache(64)  # clients of one kind send one text
+def _ranges(accept: str) -> frozenset[str]:
+    return frozenset(part.partition(";")[0].strip().lower() for part in accept.split(","))

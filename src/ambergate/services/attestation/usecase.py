@@ -31,6 +31,7 @@ from ambergate.services.attestation.decision import Decision, is_refusal
 from ambergate.services.attestation.known import KnownPlatforms
 from ambergate.services.attestation.named import NamedPolicies, check_matched
 from ambergate.services.attestation.ports import CollateralAtHand
+from ambergate.services.web.json_text import ascii_json_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -158,6 +159,8 @@ class Attestation:
         self._roots = {trust.anchor.key: (trust, Verifier(anchor=trust.anchor)) for trust in roots}
         if not roots or len(self._roots) != len(roots):
             raise SettingsError("each root must be named, and once", seen=f"{len(roots)} roots")
+        sources = ((trust.anchor.key, trust.collateral) for trust in roots)
+        self._at_hand = {key: source for key, source in sources if isinstance(source, CollateralAtHand)}
         self._policy = policy
         self._nonces = nonces
         self._keys = keys
@@ -230,7 +233,7 @@ class Attestation:
         profile = Profile(evidence.profile or caller.profile or evidence.endpoint_profile)
         issuance = self._issuance(evidence, trust, appraisal, decision, azure=azure)
         decision.token_id, decision.profile, decision.algorithm = issuance.token_id, profile, algorithm
-        return issue_token(appraisal, issuance, key, algorithm, profile=profile)
+        return issue_token(appraisal, issuance, key, algorithm, profile=profile, write=ascii_json_bytes)
 
     def _ready(self, evidence: Evidence, caller: Caller, at: datetime) -> _Ready | None:
         """All that `_decide` asks others for, if none of it has to be waited for."""
@@ -240,9 +243,8 @@ class Attestation:
             return None
         needs = platform.needs
         trust, verifier = self._roots[needs.root_key]
-        collateral = None
-        if isinstance(trust.collateral, CollateralAtHand):
-            collateral = trust.collateral.at_hand(fmspc=needs.fmspc, ca=needs.ca, tee=needs.tee)
+        source = self._at_hand.get(needs.root_key)
+        collateral = None if source is None else source.at_hand(fmspc=needs.fmspc, ca=needs.ca, tee=needs.tee)
         if collateral is None or not verifier.knows(cut, collateral, at=at):
             return None
         policies, key = self._named.at_hand(evidence, caller), self._keys.at_hand(_algorithm(evidence, caller))

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
+from starlette.requests import ClientDisconnect
 
 from ambergate.core.errors import Malformed, TooLarge
 from ambergate.core.token.jose import strict_value
@@ -19,6 +20,7 @@ T = TypeVar("T")
 MAX_BODY: Final = 500_000  # bytes; the documented limit of the service whose protocol this is
 BODY_SECONDS: Final = 30.0  # for the whole body; 500 kB at 17 kB/s
 _MAX_SEEN: Final = 200  # characters of a parser's words that are repeated to the sender
+_OTHER: Final = -(1 << 32)
 _DRAIN: Final = 8  # times the limit that is still read and thrown away, so that the sender sees our answer
 
 
@@ -49,7 +51,35 @@ def decode(body: bytes, kind: type[T]) -> T:
     Raises:
         Malformed: not JSON, or not of that shape.
     """
-    return shaped(parse(body), kind)
+    value = _plain(body, kind)
+    return shaped(parse(body), kind) if value is None else value
+
+
+def _plain(body: bytes, kind: type[T]) -> T | None:
+    """A body that msgspec reads as `parse` and `shaped` do; None: ask them. In a tenth of their time.
+
+    msgspec lets a member stand twice, and the last one count. Every member brings a colon: where there are no more of
+    these than members in what was read, none stood twice.
+    """
+    if b"\\" in body:
+        return None
+    try:
+        value = msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return value if body.count(b":") == _members(value) else None
+
+
+def _members(value: object) -> int:
+    """How many members a structure of text has, and those in it; below zero: there is something else in it."""
+    if isinstance(value, str | bool):
+        return 0
+    if isinstance(value, list):
+        return 0 if all(isinstance(each, str) for each in value) else _OTHER
+    if not isinstance(value, msgspec.Struct):
+        return _OTHER
+    parts = [part for name in value.__struct_fields__ if (part := getattr(value, name)) is not None]
+    return len(parts) + sum([_members(part) for part in parts if type(part) is not str])
 
 
 def parse(body: bytes) -> object:
@@ -83,7 +113,13 @@ def _unexpected(seen: str) -> Malformed:
 async def _collect(request: Request, limit: int) -> bytes:
     pieces: list[bytes] = []
     size = 0
-    async for piece in request.stream():
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        more = message.get("more_body", False)
+        piece = message.get("body", b"")
         size += len(piece)
         if size > limit * _DRAIN:
             break
@@ -93,3 +129,11 @@ async def _collect(request: Request, limit: int) -> bytes:
         seen = request.headers.get("content-length", f"more than {limit}")
         raise TooLarge("the request's body is too large", seen=f"{seen} bytes", wanted=f"at most {limit} bytes")
     return b"".join(pieces)
+
+
+def header(request: Request, name: bytes) -> str | None:
+    """The first header of this name, which is in lower case; None: there is none."""
+    for each, value in request.scope["headers"]:
+        if each == name:
+            return str(value, "latin-1")
+    return None

@@ -119,6 +119,8 @@ class _Exchange:
 
     def log(self, *, seconds: float) -> None:
         """One event. The raw path is told, its percent-escapes as they were sent; no query, no header."""
+        if not _ACCESS.isEnabledFor(logging.INFO):
+            return
         path = self._scope.get("raw_path", b"").decode("ascii", "backslashreplace")
         told = fields(milliseconds=round(seconds * 1000, 2), code=self._scope.get(_CODE))
         _ACCESS.info("%s %s %d", self._scope["method"], path, self.status, extra=told)

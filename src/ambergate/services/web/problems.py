@@ -6,11 +6,9 @@ rest. Nothing permanent answers 5xx: clients retry 500, 503 and 504.
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 from starlette.responses import Response
 
 from ambergate.core.errors import (
@@ -31,6 +29,7 @@ from ambergate.core.errors import (
     TooManyRequests,
     Unavailable,
 )
+from ambergate.services.web.json_text import json_bytes
 from ambergate.services.web.names import told_names
 
 if TYPE_CHECKING:
@@ -65,16 +64,21 @@ STATUSES: Final[tuple[tuple[type[AmberError], int], ...]] = (
 
 def json_response(value: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """`value` as JSON, with its length announced."""
-    try:
-        content = msgspec.json.encode(value)
-    except UnicodeEncodeError:  # half a character in something that was sent to us: told as an escape
-        content = json.dumps(value).encode()
-    return Response(
-        content,
-        status_code=status,
-        headers=dict(headers or {}),
-        media_type="application/json",
-    )
+    return _JsonResponse(json_bytes(value), status, headers)
+
+
+class _JsonResponse(Response):
+    """Starlette's looks its headers over for what it should add; these are known."""
+
+    def __init__(self, content: bytes, status: int, headers: Mapping[str, str] | None) -> None:
+        self.status_code = status
+        self.background = None
+        self.body = content
+        self.raw_headers = [
+            *((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (headers or {}).items()),
+            (b"content-length", b"%d" % len(content)),
+            (b"content-type", b"application/json"),
+        ]
 
 
 def status_of(error: AmberError, statuses: Sequence[tuple[type[AmberError], int]] = STATUSES) -> int:
