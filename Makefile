@@ -16,7 +16,7 @@ ROWS ?= 1000000
 # Every branch of these is run by a test: what they refuse, nobody behind them looks at again.
 PROVEN := src/ambergate/core/quote/*,src/ambergate/core/collateral/*,src/ambergate/core/verify/*
 
-.PHONY: help setup demo test check format lint types layers locked cover bench kills fuzz lock fmt clean soak
+.PHONY: help setup demo test check format lint types layers locked cover bench kills failover fuzz lock fmt clean soak
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ soak: $(READY) ## Read the files from 512 threads for a minute by FUSE, and for 
 
 kills: $(READY) ## Kill a running service 200 times under load, and look for what is lost (about 15 minutes)
 	@$(BIN)/python -m scripts.kills
+
+failover: $(READY) ## Kill one of two nodes on one PostgreSQL at 300 requests a second, and see whether each retry helps
+	@$(BIN)/python -m scripts.failover
 
 fuzz: $(READY) ## Hold the verifier to dcap-qvl on 50,000 mutants, and flip every bit of two quotes
 	@$(BIN)/python -m fuzz

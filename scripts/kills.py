@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import os
 import random
 import ssl
 import subprocess
@@ -21,10 +22,10 @@ import tempfile
 import threading
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import httpx
@@ -40,6 +41,9 @@ from ambergate.stores.audit_rows import find_entry
 from ambergate.stores.engine import open_database
 from ambergate.stores.transactions import reading
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 CLIENTS: Final = 4
 MOST_TOKENS: Final = 60  # that are waited for before a kill
 START: Final = 60  # seconds that a start may take before this gives up
@@ -50,7 +54,7 @@ port = 0
 certificate = "cert.pem"
 key = "key.pem"
 [store]
-database = "attestation.sqlite"
+database = "DATABASE"
 key_encryption_key = "attestation.kek"
 [[anchors]]
 pem = "root_ca.pem"
@@ -72,15 +76,20 @@ class Outcome:
 
 
 class Site:
-    """A service's folder, and the means to run it and to ask it."""
+    """A service's folder, and the means to run it and to ask it.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: an empty one.
+        database: where its state is, as a configuration says it.
+    """
+
+    def __init__(self, folder: Path, *, database: str = "attestation.sqlite") -> None:
         self.folder = folder
         now = datetime.now(UTC)
         made = make_server_certificate(["127.0.0.1"], now)
         for name, text in (("cert.pem", made.cert_pem), ("key.pem", made.key_pem), ("ca.pem", made.ca_pem)):
             (folder / name).write_text(text)
-        (folder / "attestation.toml").write_text(_CONFIG)
+        (folder / "attestation.toml").write_text(_CONFIG.replace("DATABASE", database))
         platform = SimulatedPlatform.create(at=now, random=random.Random(1).randbytes)
         (folder / "root_ca.pem").write_text(platform.root_pem)
         platform.save_collateral(folder, at=now)
@@ -90,11 +99,13 @@ class Site:
         with open_api_keys(self.config.database) as keys:
             _, self.api_key = keys.create("kills", at=now)
 
-    def start(self) -> subprocess.Popen[str]:
-        """The service as a process; its log is appended to the file `log`."""
+    def start(self, **settings: str) -> subprocess.Popen[str]:
+        """The service as a process, with these settings in its environment; its log is appended to the file `log`."""
         command = [*_AMBER, "attestation", "serve", "--config", str(self.folder / "attestation.toml"), "--json"]
         with (self.folder / "log").open("ab") as log:
-            return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, cwd="/")
+            return subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, text=True, cwd="/", env={**os.environ, **settings}
+            )
 
     def listening(self, running: subprocess.Popen[str]) -> int:
         """The port, once it accepts connections."""
@@ -151,7 +162,7 @@ class Load:
                     return
                 if answer.status_code == 200:
                     with self._got:
-                        self.tokens.append(_jti(answer.json()["token"]))
+                        self.tokens.append(jti_of(answer.json()["token"]))
                         self._got.notify_all()
 
 
@@ -182,26 +193,25 @@ def run(folder: Path, *, kills: int, seed: int) -> Outcome:
             outcome.kills += 1
         load.join()
         outcome.tokens += load.tokens
-    _look(site, outcome)
+    outcome.records, faults = look(site, outcome.tokens, site.config.checkpoint)
+    outcome.faults += faults
     return outcome
 
 
-def _look(site: Site, outcome: Outcome) -> None:
-    """Whether the log is whole and has every token."""
-    pin = read_pin(site.config.checkpoint)
-    with open_state(site.config, at=datetime.now(UTC)) as state:
+def look(site: Site, tokens: Sequence[str], checkpoint: Path) -> tuple[int, list[str]]:
+    """How many records the log has, and what is wrong: whether it is whole, continues this pin, has every token."""
+    pin = read_pin(checkpoint)
+    with open_state(replace(site.config, checkpoint=checkpoint), at=datetime.now(UTC)) as state:
         key = state.audit.key
     engine = open_database(site.config.database)
     with reading(engine) as connection:
         finding = check_whole(connection, key, [] if pin is None else [pin])
-        lost = [jti for jti in outcome.tokens if find_entry(connection, UUID(jti)) is None]
+        lost = [jti for jti in tokens if find_entry(connection, UUID(jti)) is None]
     engine.dispose()
-    outcome.records = finding.size
-    outcome.faults += finding.faults
-    outcome.faults += [f"the record of token {jti} is lost" for jti in lost]
+    return finding.size, finding.faults + [f"the record of token {jti} is lost" for jti in lost]
 
 
-def _jti(token: str) -> str:
+def jti_of(token: str) -> str:
     payload = token.split(".")[1]
     return str(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["jti"])
 
