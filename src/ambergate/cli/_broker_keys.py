@@ -105,6 +105,27 @@ def generate(*, config: Path, policy_file: Path, size: int | None, as_json: bool
         _tell_new(held, identity, as_json=as_json)
 
 
+@keys.command()
+@config_option
+@_policy
+@_new_id
+@_label
+@_manager
+@_algorithm
+@_bits
+@_curve
+@click.option("--known-as", required=True, help="Its name there: a label, a unique identifier, a path, a key's name.")
+@json_option
+@reports_errors
+def adopt(*, config: Path, policy_file: Path, known_as: str, as_json: bool, **given: Any) -> None:  # noqa: ANN401  as above
+    """Release a key that a key manager has already. Destroying it here leaves it there."""
+    kind = _kind(given)
+    identity, policy = _new_identity(given), read_policy(policy_file)
+    with _opened(config) as held, _of_the_user():
+        held.adopt(identity, known_as, policy, at=now(), label=given["label"], kind=kind, manager=given["manager"])
+        _tell_new(held, identity, as_json=as_json)
+
+
 @keys.command("list")
 @config_option
 @json_option

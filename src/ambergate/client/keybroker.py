@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from ambergate.client.replies import answered
+from ambergate.client.replies import answered, bad_reply, octets
 from ambergate.core.errors import ReleaseRefused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
     from ambergate.client.attempt import Attempt
     from ambergate.client.transport import Channel
@@ -18,6 +20,8 @@ SERVICE: Final = "the key broker"
 
 # The broker compares these header values exactly.
 _HEADERS: Final = {"Accept": "application/json", "Content-Type": "application/json"}
+# Ours, and others pass over it: keys that never leave a token in the clear may come as it wrapped them.
+_WRAPPING: Final = {"amber-wrapping": "key-wrap"}
 
 
 def transfer(
@@ -40,5 +44,42 @@ def transfer(
     """
     attempt.begin("release")
     body = json.dumps({"attestation_token": token}).encode()
-    response = channel.request("POST", f"{key_id}/transfer", headers={**_HEADERS, **headers}, body=body)
+    response = channel.request("POST", f"{key_id}/transfer", headers={**_HEADERS, **_WRAPPING, **headers}, body=body)
     return answered(response, attempt, service=SERVICE, refusal=ReleaseRefused), response.body
+
+
+def opened(private_key: RSAPrivateKey, document: Mapping[str, object], *, limit: int) -> bytes:
+    """The secret in the broker's answer, which was made for this key: Intel's envelope, or as its token wrapped it.
+
+    Args:
+        private_key: the workload's.
+        document: the answer.
+        limit: bytes of the longest secret.
+
+    Raises:
+        Malformed: it was made for another key, or was changed.
+        Unavailable: it is no such answer.
+    """
+    from ambergate.core.release.envelope import open_sealed  # noqa: PLC0415 - costs memory, and is needed once
+
+    parts = [octets(document, name, service=SERVICE, limit=2 * limit) for name in ("wrapped_key", "wrapped_swk")]
+    if "wrapping" not in document:
+        return open_sealed(private_key, parts[0], parts[1])
+    return _unwrapped(private_key, document, parts)
+
+
+def _unwrapped(private_key: RSAPrivateKey, document: Mapping[str, object], parts: list[bytes]) -> bytes:
+    from ambergate.core.release.keywrap import WRAPPINGS, KeyWrap, open_key_wrap  # noqa: PLC0415
+    from ambergate.core.release.material import KeyKind  # noqa: PLC0415
+
+    hashes = [name for name, words in WRAPPINGS.items() if words == document["wrapping"]]
+    algorithm, bits, curve = (document.get(name) for name in ("algorithm", "key_length", "curve_type"))
+    if (
+        not hashes
+        or not isinstance(algorithm, str)
+        or not (bits is None or isinstance(bits, int))
+        or not (curve is None or isinstance(curve, str))
+    ):
+        raise bad_reply(SERVICE, "wraps the key in a way that is not known here")
+    kind = KeyKind.of(algorithm, bits=bits, curve=curve)
+    return open_key_wrap(private_key, KeyWrap(wrapped_key=parts[0], wrapped_swk=parts[1], oaep=hashes[0], kind=kind))

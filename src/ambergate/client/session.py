@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Final
 from ambergate.client import keybroker
 from ambergate.client.attempt import Attempt
 from ambergate.client.attestation import Attested, attest
-from ambergate.client.replies import bad_reply, octets
+from ambergate.client.replies import bad_reply
 from ambergate.client.settings import refused
 from ambergate.client.transport import Channel, Peer
 from ambergate.core.errors import AmberError, SettingsError, TokenRejected, TooLarge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -64,16 +64,10 @@ class EphemeralKey:
                 self._held = encode_held_key(self._key.public_key(), tee="TDX" if tee == "TDX" else "SGX")
             return self._held
 
-    def open(self, wrapped_key: bytes, wrapped_swk: bytes) -> bytes:
-        """The secret in an envelope that was sealed for this key.
-
-        Raises:
-            Malformed: it was not, or was changed.
-        """
-        from ambergate.core.release.envelope import open_sealed  # noqa: PLC0415
-
+    def open(self, document: Mapping[str, object]) -> bytes:
+        """The secret in the broker's answer, which was made for this key. Raises as `keybroker.opened`."""
         assert self._key is not None
-        return open_sealed(self._key, wrapped_key, wrapped_swk)
+        return keybroker.opened(self._key, document, limit=MAX_SECRET)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,11 +196,7 @@ class Session:
         if settings.userdata:
             return _bounded(raw)
         attempt.begin("unwrap")
-        parts = [
-            octets(document, name, service=keybroker.SERVICE, limit=2 * MAX_SECRET)
-            for name in ("wrapped_key", "wrapped_swk")
-        ]
-        secret = _bounded(self._key.open(parts[0], parts[1]))
+        secret = _bounded(self._key.open(document))
         if not secret:
             raise bad_reply(keybroker.SERVICE, "holds an empty secret")
         return secret

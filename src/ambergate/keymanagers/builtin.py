@@ -10,8 +10,7 @@ from ambergate.core.errors import Malformed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-
+    from ambergate.core.release.envelope import WorkloadKey
     from ambergate.core.release.material import KeyKind
 
 OPAQUE_SIZE: Final = 32  # bytes of a secret that is made at random
@@ -37,7 +36,15 @@ class BuiltIn:
         del name, kind
         return material
 
-    def take(self, reference: bytes, kind: KeyKind, workload_key: RSAPublicKey) -> bytes:
+    def adopt(self, known_as: str, kind: KeyKind) -> bytes:
+        """Nothing: `Malformed`. It has no keys of its own."""
+        del kind
+        wanted = "a key manager outside"
+        raise Malformed(
+            "the built-in key manager adopts nothing", code="malformed-key-kind", seen=known_as, wanted=wanted
+        )
+
+    def take(self, reference: bytes, kind: KeyKind, workload_key: WorkloadKey) -> bytes:
         """The key."""
         del kind, workload_key
         return reference

@@ -60,6 +60,64 @@ def test_a_verifier_is_asked_only_where_one_is_named(tmp_path: Path) -> None:
     assert load(written(tmp_path, GOOD + VERIFIER)).verifier is not None
 
 
+MANAGERS = """\
+[[pkcs11]]
+name = "hsm"
+module = "/usr/lib/module.so"
+token = "amber"
+pin_file = "pin"
+[[kmip]]
+name = "kmip"
+host = "kmip.example"
+certificate = "c.pem"
+key = "c.key"
+[[vault]]
+name = "vault"
+url = "https://vault.example:8200"
+mount = "secret"
+token_file = "token"
+[[vault]]
+name = "transit"
+engine = "transit"
+url = "https://vault.example:8200/"
+mount = "team/transit"
+token_file = "token"
+"""
+
+
+def test_key_managers_are_named_and_none_is_asked(tmp_path: Path) -> None:
+    made = load(written(tmp_path, GOOD + MANAGERS)).managers.made(bytes)
+    kinds = {name: type(one).__name__ for name, one in made.items()}
+    assert kinds == {
+        "built-in": "BuiltIn",
+        "hsm": "Pkcs11",
+        "kmip": "Kmip",
+        "vault": "VaultKv",
+        "transit": "VaultTransit",
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ('"kmip"', '"hsm"'),
+        ('"hsm"', '"built-in"'),
+        ('"hsm"', '"Two Words"'),
+        ("https://vault.example:8200", "http://vault.example:8200"),
+        ("https://vault.example:8200", "https://user@vault.example"),
+        ('"secret"', '"../secret"'),
+        ('"transit"\nurl', '"pki"\nurl'),
+        ('pin_file = "pin"', 'pin = "4711"'),
+        ('pin_file = "pin"', 'pin_file = "pin"\noaep_hash = "md5"'),
+        ('host = "kmip.example"', 'host = "kmip.example"\nport = 0'),
+    ],
+    ids=range(10),
+)
+def test_key_managers_that_do_not_load(tmp_path: Path, change: tuple[str, str]) -> None:
+    with pytest.raises(SettingsError):
+        load(written(tmp_path, GOOD + MANAGERS.replace(*change)))
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -12,6 +12,7 @@ import pytest
 from tests.integration.keybroker.forge import AT, ISSUER, MR_ENCLAVE, Forge
 
 from ambergate.core.errors import ReleaseRefused, Unavailable
+from ambergate.core.release.envelope import Envelope
 from ambergate.core.release.resource_policy import ResourcePolicy
 from ambergate.keymanagers.builtin import BuiltIn
 from ambergate.services.keybroker.keyring import BUILT_IN, KeyRing
@@ -67,7 +68,7 @@ def test_no_more_releases_than_the_policy_allows(transfer: Made, releases: Relea
     ask = transfer({"minimum_isv_svn": 3, "max_releases": 2}, decisions.append)
     old = forge.token(claims=forge.claims(sgx_isvsvn=2))
     for _ in range(2):
-        assert ask(KEY, forge.token(), at=AT).wrapped_key
+        assert isinstance(ask(KEY, forge.token(), at=AT), Envelope)
         with pytest.raises(ReleaseRefused):
             ask(KEY, old, at=AT)
     with pytest.raises(ReleaseRefused) as caught:
@@ -109,7 +110,7 @@ def test_a_bound_nonce_takes_the_background_check(transfer: Made, forge: Forge) 
 
     ask = replace(transfer({"nonce": "bound"}, lambda _: None), verifier=Answering())
     evidence = Evidence(quote=b"quote", nonce=nonce, user_data=forge.held())
-    assert ask.appraised(KEY, evidence, tee="SGX", at=AT).wrapped_key
+    assert isinstance(ask.appraised(KEY, evidence, tee="SGX", at=AT), Envelope)
     another = replace(evidence, nonce={**nonce, "val": "BBBB"})
     shown: Callable[[], object] = lambda: ask(KEY, token, at=AT)  # noqa: E731
     appraised: Callable[[], object] = lambda: ask.appraised(KEY, another, tee="SGX", at=AT)  # noqa: E731

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from ambergate.core.release.envelope import WorkloadKey
     from ambergate.services.keybroker.ports import Change, KeyManager
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
@@ -52,12 +53,19 @@ class Outside:
         self.held[name.encode()] = material
         return name.encode()
 
-    def take(self, reference: bytes, kind: KeyKind, workload_key: rsa.RSAPublicKey) -> bytes:
+    def take(self, reference: bytes, kind: KeyKind, workload_key: WorkloadKey) -> bytes:
         del kind, workload_key
         self._answer()
         if reference not in self.held:
             raise NotFound("gone", code="key-gone")
         return self.held[reference]
+
+    def adopt(self, known_as: str, kind: KeyKind) -> bytes:
+        del kind
+        self._answer()
+        if known_as.encode() not in self.held:
+            raise NotFound("none", code="key-gone")
+        return known_as.encode()
 
     def destroy(self, reference: bytes) -> None:
         self._answer()
@@ -201,6 +209,17 @@ def test_a_manager_that_is_not_there_any_more(keys: Keys[StoredSecret]) -> None:
     assert found is not None
     with pytest.raises(SettingsError, match="no key manager"):
         without.take(found, WORKLOAD)
+
+
+def test_a_key_that_a_manager_has_is_adopted(keys: Keys[StoredSecret], outside: Outside) -> None:
+    outside.held[b"theirs"] = b"k" * 32
+    key = uuid4()
+    keys.adopt(key, "theirs", POLICY, at=AT, manager="outside", kind=AES)
+    assert taken(keys, key) == b"k" * 32
+    with pytest.raises(NotFound):
+        keys.adopt(uuid4(), "none", POLICY, at=AT, manager="outside", kind=AES)
+    with pytest.raises(Malformed):
+        keys.adopt(uuid4(), "theirs", POLICY, at=AT, manager=BUILT_IN, kind=AES)
 
 
 def test_an_id_that_is_taken_makes_no_key(keys: Keys[StoredSecret], outside: Outside) -> None:

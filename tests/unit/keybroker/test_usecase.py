@@ -12,7 +12,7 @@ import pytest
 from tests.integration.keybroker.forge import AT, ISSUER, MR_ENCLAVE, Forge
 
 from ambergate.core.errors import ReleaseRefused, SettingsError, TokenRejected, Unavailable
-from ambergate.core.release.envelope import open_sealed
+from ambergate.core.release.envelope import Envelope, open_sealed
 from ambergate.core.release.resource_policy import ResourcePolicy
 from ambergate.core.token.check import KeySet, check_token
 from ambergate.keymanagers.builtin import BuiltIn
@@ -86,7 +86,7 @@ def test_the_decision_is_made_at_the_instant_of_the_request(
         token_bytes=secrets.token_bytes,
     )
     claims = trust.claims(forge.token(), AT)
-    assert transfer(KEY, forge.token(), at=AT).wrapped_key
+    assert isinstance(transfer(KEY, forge.token(), at=AT), Envelope)
     with pytest.raises(ReleaseRefused):
         transfer(KEY, forge.token(), at=claims.expires_at)
     released, refused = decisions
@@ -144,6 +144,8 @@ def test_no_randomness_is_used_twice(ring: KeyRing[StoredSecret], trust: Issuer,
     )
     one, two = (transfer(KEY, forge.token(), at=AT) for _ in range(2))
     assert asked == [32, 12, 32, 12]
+    assert isinstance(one, Envelope)
+    assert isinstance(two, Envelope)
     assert one.wrapped_key != two.wrapped_key
 
 
@@ -179,6 +181,7 @@ def test_a_version_is_released_by_its_number(ring: KeyRing[StoredSecret], trust:
     ring.catalogue.add_version(KEY, b"newer", number=2, at=AT)
     for version in (None, 1, 2):
         envelope = transfer(KEY, forge.token(), at=AT, version=version)
+        assert isinstance(envelope, Envelope)
         secret = open_sealed(forge.workload_key, envelope.wrapped_key, envelope.wrapped_swk)
         assert secret == (b"secret" if version == 1 else b"newer")
     with pytest.raises(UnknownKey):
@@ -200,9 +203,9 @@ def test_a_disabled_version_is_not_released_and_no_other_in_its_stead(
     ring.catalogue.set_state(KEY, "disabled", at=AT, version=2)
     with pytest.raises(ReleaseRefused, match="disabled"):
         transfer(KEY, forge.token(), at=AT)
-    assert transfer(KEY, forge.token(), at=AT, version=1).wrapped_key
+    assert isinstance(transfer(KEY, forge.token(), at=AT, version=1), Envelope)
     ring.catalogue.set_state(KEY, "enabled", at=AT, version=2)
-    assert transfer(KEY, forge.token(), at=AT).wrapped_key
+    assert isinstance(transfer(KEY, forge.token(), at=AT), Envelope)
 
 
 def test_a_destroyed_key_is_no_more(ring: KeyRing[StoredSecret], trust: Issuer, forge: Forge) -> None:

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-
+    from ambergate.core.release.envelope import WorkloadKey
     from ambergate.core.release.resource_policy import Alternative, ResourcePolicy
     from ambergate.core.release.rules import Finding
     from ambergate.core.release.terms import Group, Terms
@@ -31,7 +30,7 @@ class Grant:
 
     claims: AttestationClaims
     policy: ResourcePolicy
-    workload_key: RSAPublicKey
+    workload_key: WorkloadKey
     at: datetime
 
 

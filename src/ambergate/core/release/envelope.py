@@ -24,8 +24,11 @@ from typing import TYPE_CHECKING, Final, Literal
 from ambergate.core.errors import Malformed, TooLarge
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
     from cryptography.hazmat.primitives.asymmetric.padding import OAEP
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+
+    WorkloadKey = RSAPublicKey | EllipticCurvePublicKey  # an EC key takes JWE (`jwe.py`)
 
 Tee = Literal["SGX", "TDX"]
 

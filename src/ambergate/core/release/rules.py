@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from ambergate.core.errors import Malformed
 from ambergate.core.release.envelope import decode_held_key
+from ambergate.core.release.jwe import decode_held_jwk
 from ambergate.core.release.terms import MEASURED_TD
 from ambergate.core.release.values import canonical, shown
 
@@ -18,10 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-
     from ambergate.core.octets import Octets
-    from ambergate.core.release.envelope import Tee
+    from ambergate.core.release.envelope import Tee, WorkloadKey
     from ambergate.core.release.resource_policy import Alternative
     from ambergate.core.release.terms import Terms
     from ambergate.core.token.claims import AttestationClaims
@@ -61,15 +60,17 @@ if TYPE_CHECKING:
     Rule = Callable[[AttestationClaims, Terms, Circumstances], Iterator[Finding]]
 
 
-def workload_key(claims: AttestationClaims) -> RSAPublicKey:
+def workload_key(claims: AttestationClaims) -> WorkloadKey:
     """The public key that the enclave or TD attested: the only one that a secret may be sealed for.
 
     Raises:
         Malformed: there is none, or none good enough. Runtime data is never looked at.
     """
     if claims.held_data is None:
-        wanted = "an RSA public key in attester_held_data"
+        wanted = "an RSA or EC public key in attester_held_data"
         raise Malformed("no attester_held_data", code="malformed-held-key", wanted=wanted)
+    if claims.held_data.startswith(b"{"):  # no exponent: 65537 is accepted alone, and begins with 0 or 1
+        return decode_held_jwk(claims.held_data)
     tee: Tee = "TDX" if claims.attester_type == "TDX" else "SGX"
     return decode_held_key(claims.held_data, tee=tee)
 

@@ -146,8 +146,7 @@ def open_state(
         signer = checkpoint_signer(material, _LOG_NAME, token_bytes=token_bytes)
         bearer_key = material.ensure(KEY_NAME, lambda: token_bytes(KEY_BYTES))
         audit = stack.enter_context(contextlib.closing(AuditLog(engine, signer, now=now, pin=config.checkpoint)))
-        managers: dict[str, KeyManager] = {BUILT_IN: BuiltIn(token_bytes)}
-        yield State(engine, store, audit, bearer_key, managers)
+        yield State(engine, store, audit, bearer_key, config.managers.made(token_bytes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

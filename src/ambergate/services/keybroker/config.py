@@ -47,6 +47,7 @@ from ambergate.client.transport import Peer, tls_context
 from ambergate.core.errors import SettingsError
 from ambergate.services.keybroker.background import AttestationClient
 from ambergate.services.keybroker.fetch import KeySetFile, KeySetUrl
+from ambergate.services.keybroker.managers import Managers, managers
 from ambergate.services.keybroker.tables import Tables
 from ambergate.services.keybroker.trust import IssuerKeys, TrustedIssuer, TrustedIssuers
 from ambergate.services.web.rates import Rate
@@ -98,6 +99,7 @@ class Config:
     dangerously_allow_unattested_transfer: bool
     trust: TrustedIssuers
     key_set_files: tuple[Path, ...]
+    managers: Managers
     verifier: AttestationClient | None = None  # None: no background check
 
 
@@ -138,6 +140,7 @@ def configured(settings: Settings[Tables]) -> Config:
         dangerously_allow_unattested_transfer=file.users.dangerously_allow_unattested_transfer,
         key_set_files=tuple(folder / one.jwks_file for one in file.issuers if one.jwks_file is not None),
         trust=problems.attempt(_trust, file.issuers, folder),
+        managers=problems.attempt(managers, file, folder),
         verifier=None if file.verifier is None else problems.attempt(_verifier, file.verifier, folder),
     )
     problems.settle()

@@ -12,9 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-
-    from ambergate.core.release.envelope import Envelope
+    from ambergate.core.release.envelope import WorkloadKey
+    from ambergate.core.release.keywrap import KeyWrap
 
 BUILT_IN: Final = "built-in"  # the manager that is always there
 
@@ -30,8 +29,8 @@ class KeyRing(Generic[S]):
         """The version of this number, or the latest; None when there is none."""
         return self.catalogue.find(key_id, version)
 
-    def take(self, stored: S, workload_key: RSAPublicKey, /) -> bytes | Envelope:
-        """The key, or its envelope where the manager seals it itself. See `ports.Secrets.take`."""
+    def take(self, stored: S, workload_key: WorkloadKey, /) -> bytes | KeyWrap:
+        """The key, or as the manager wrapped it itself. See `ports.Secrets.take`."""
         if stored.state == "disabled":
             seen = [{"rule": "key_state", "seen": "disabled", "wanted": "enabled"}]
             raise ReleaseRefused("this key is disabled", code="key-disabled", mismatches=seen)

@@ -88,6 +88,30 @@ class Keys(Generic[S]):
             reference = self.ring.manager(manager).keep(_name(key_id, 1), kind, material)
             self.ring.catalogue.add(key_id, reference, policy, at=at, label=label, kind=kind, manager=manager)
 
+    def adopt(  # noqa: PLR0913  as above
+        self,
+        key_id: UUID,
+        known_as: str,
+        policy: ResourcePolicy,
+        *,
+        at: datetime,
+        manager: str,
+        kind: KeyKind,
+        label: str = "",
+    ) -> None:
+        """Release a key that a manager has already, by the manager's name for it. It is never destroyed there by us.
+
+        Raises:
+            NotFound: the manager has none of this name.
+            SettingsError: it is of another kind; or as `create`.
+            Unavailable: as `create`.
+        """
+        told = {"material": "adopted", "known_as": known_as, **_told(kind, policy, label, manager)}
+        with self._change("key.create", key_id, at, told):
+            self._refuse_taken(key_id)
+            reference = self.ring.manager(manager).adopt(known_as, kind)
+            self.ring.catalogue.add(key_id, reference, policy, at=at, label=label, kind=kind, manager=manager)
+
     def rotate(self, key_id: UUID, *, at: datetime, material: bytes | None = None) -> int:
         """Add a version, of the same kind and in the same manager: made there, or this one. It is released from now on.
 

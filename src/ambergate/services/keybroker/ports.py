@@ -13,10 +13,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-
     from ambergate.core.errors import AmberError
-    from ambergate.core.release.envelope import Envelope
+    from ambergate.core.release.envelope import WorkloadKey
+    from ambergate.core.release.keywrap import KeyWrap
     from ambergate.core.release.material import KeyKind
     from ambergate.core.release.resource_policy import ResourcePolicy
     from ambergate.core.token.claims import AttestationClaims
@@ -120,8 +119,11 @@ class KeyManager(Protocol):
     def keep(self, name: str, kind: KeyKind, material: bytes, /) -> bytes:
         """Take over a key that was made elsewhere; its reference. `Malformed` where it keeps none of this kind."""
 
-    def take(self, reference: bytes, kind: KeyKind, workload_key: RSAPublicKey, /) -> bytes | Envelope:
-        """The key, in the form of its kind; or sealed for the workload already, where it never leaves in the clear."""
+    def adopt(self, known_as: str, kind: KeyKind, /) -> bytes:
+        """Take a key that it has already, by its own name for it; its reference. Such a key is not destroyed there."""
+
+    def take(self, reference: bytes, kind: KeyKind, workload_key: WorkloadKey, /) -> bytes | KeyWrap:
+        """The key, in the form of its kind; or wrapped for the workload already, where it never leaves in the clear."""
 
     def destroy(self, reference: bytes, /) -> None:
         """Destroy the key; nothing happens where that was done before."""
@@ -136,8 +138,8 @@ class Secrets(Protocol[S]):
     def find(self, secret_id: UUID, version: int | None = None, /) -> S | None:
         """The version of this number, or the latest, still sealed; None when there is none."""
 
-    def take(self, stored: S, workload_key: RSAPublicKey, /) -> bytes | Envelope:
-        """The key itself, or already sealed for the workload.
+    def take(self, stored: S, workload_key: WorkloadKey, /) -> bytes | KeyWrap:
+        """The key itself, or already wrapped for the workload.
 
         Raises:
             ReleaseRefused: (`key-disabled`) it is disabled.

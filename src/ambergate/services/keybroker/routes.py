@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
 from starlette.routing import Route
 
 import ambergate
@@ -18,10 +19,12 @@ from ambergate.core.errors import (
     ReleaseRefused,
     TooManyRequests,
 )
+from ambergate.core.release.keywrap import KeyWrap
 from ambergate.core.release.values import TEES
+from ambergate.services.keybroker.delivery import INTELS
 from ambergate.services.keybroker.ports import UnknownKey
 from ambergate.services.keybroker.requests import refuse_content_type, refuse_media
-from ambergate.services.keybroker.wire import TransferRequest, TransferResponse, Version, parse_key_id
+from ambergate.services.keybroker.wire import KeyWrapResponse, TransferRequest, TransferResponse, Version, parse_key_id
 from ambergate.services.web.bodies import decode, read_body
 from ambergate.services.web.problems import json_response
 from ambergate.services.web.rates import Rates
@@ -32,13 +35,14 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from starlette.requests import Request
-    from starlette.responses import Response
 
     from ambergate.core.errors import AmberError
-    from ambergate.core.release.envelope import Envelope
+    from ambergate.services.keybroker.delivery import Delivered, Form
     from ambergate.services.keybroker.usecase import KeyTransfer
     from ambergate.services.web.rates import Rate
 
+JOSE: Final = "application/jose"  # RFC 7515, section 9.2.1
+WRAPPING: Final = "amber-wrapping"  # a header of ours
 _VERSION: Final = re.compile("[1-9][0-9]{0,8}")
 _TYPE: Final = "attestation-type"
 
@@ -66,7 +70,7 @@ def transfer_route(transfer: KeyTransfer[Any], now: Callable[[], datetime], rate
 
     async def handle(request: Request) -> Response:
         _refuse_hasty(request, rates, rate, now())
-        refuse_media(request)
+        forms = _forms(request)
         key_id, version = _key_id(request), _version(request)
         body = await read_body(request)
         tee = _tee(request)
@@ -77,15 +81,16 @@ def transfer_route(transfer: KeyTransfer[Any], now: Callable[[], datetime], rate
             raise Malformed("the request has no body", code="malformed-request", wanted="attestation_token")
         refuse_content_type(request)
         asked = decode(body, TransferRequest)
-        work: Callable[[], Envelope]
+        work: Callable[[], Delivered]
         if asked.attestation_token is not None:
-            work = partial(transfer, key_id, asked.attestation_token, at=now(), version=version, tee=tee)
+            work = partial(transfer, key_id, asked.attestation_token, at=now(), version=version, tee=tee, forms=forms)
         elif tee is not None:
-            work = partial(transfer.appraised, key_id, asked.evidence(), tee=tee, at=now(), version=version)
+            given = asked.evidence()
+            work = partial(transfer.appraised, key_id, given, tee=tee, at=now(), version=version, forms=forms)
         else:
             wanted = "attestation_token, or evidence with the header Attestation-Type"
             raise Malformed("the body has no token", code="malformed-request", wanted=wanted)
-        return json_response(TransferResponse.of(await run_in_threadpool(work)), headers={_TYPE: ""})
+        return _told(await run_in_threadpool(work))
 
     return Route("/kbs/v1/keys/{id}/transfer", handle, methods=["POST"])
 
@@ -99,6 +104,23 @@ def version_route() -> Route:
         return json_response(version)
 
     return Route("/kbs/v1/version", handle, methods=["GET"])
+
+
+def _forms(request: Request) -> frozenset[Form]:
+    """What the caller opens, by its own words. 415, as this protocol has it, where that is nothing of ours."""
+    if request.headers.get("accept", "").partition(";")[0].strip().lower() == JOSE:
+        return frozenset({"jwe"})
+    refuse_media(request)
+    return frozenset({"envelope", "key-wrap"}) if request.headers.get(WRAPPING) == "key-wrap" else INTELS
+
+
+def _told(key: Delivered) -> Response:
+    headers = {_TYPE: ""}
+    if isinstance(key, str):
+        return Response(key, headers=headers, media_type=JOSE)
+    if isinstance(key, KeyWrap):
+        return json_response(KeyWrapResponse.of(key), headers=headers)
+    return json_response(TransferResponse.of(key), headers=headers)
 
 
 def _key_id(request: Request) -> UUID:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -75,6 +75,44 @@ class Verifier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 15.0
 
 
+class Token(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[pkcs11]]`: a PKCS#11 token that makes keys, and wraps them for workloads inside."""
+
+    name: Annotated[str, Meta(description="What keys that are kept there call it.")]
+    module: Annotated[str, Meta(description="The vendor's library.")]
+    token: Annotated[str, Meta(description="The token's label.")]
+    pin_file: Annotated[str, Meta(description="File of the user's PIN, mode 0600.")]
+    oaep_hash: Annotated[
+        Literal["sha256", "sha1"], Meta(description="Hash of OAEP when it wraps; `sha1` for tokens that have no other.")
+    ] = "sha256"
+
+
+class KmipServer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[kmip]]`: a KMIP server that keeps keys, over mutual TLS."""
+
+    name: Annotated[str, Meta(description="What keys that are kept there call it.")]
+    host: Annotated[str, Meta(description="Its name or address, as in its certificate.")]
+    port: Annotated[int, Meta(ge=1, le=0xFFFF, description="Its port.")] = 5696
+    certificate: Annotated[str, Meta(description="File of the broker's own certificate, PEM.")]
+    key: Annotated[str, Meta(description="File of that certificate's key, PEM, without a password.")]
+    cacerts: Annotated[str | None, Meta(description="File of PEM roots; the system's when not given.")] = None
+    timeout_seconds: Annotated[float, Meta(gt=0, le=MAX_TIMEOUT, description="For each operation.")] = 10.0
+
+
+class Vault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[vault]]`: an engine of HashiCorp Vault or OpenBao that keeps keys."""
+
+    name: Annotated[str, Meta(description="What keys that are kept there call it.")]
+    url: Annotated[str, Meta(description="`https://host[:port]`.")]
+    engine: Annotated[Literal["kv", "transit"], Meta(description="KV version 2, or transit.")] = "kv"
+    mount: Annotated[str, Meta(description="Where the engine is mounted, as `secret` or `transit`.")]
+    prefix: Annotated[str, Meta(description="What the names of the broker's keys there begin with.")] = "ambergate"
+    token_file: Annotated[str, Meta(description="File of the token, read for every request.")]
+    namespace: Annotated[str | None, Meta(description="Of Vault Enterprise.")] = None
+    cacerts: Annotated[str | None, Meta(description="File of PEM roots; the system's when not given.")] = None
+    timeout_seconds: Annotated[float, Meta(gt=0, le=MAX_TIMEOUT, description="For each request.")] = 10.0
+
+
 class Users(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[users]`: who manages the broker over HTTP."""
 
@@ -116,3 +154,6 @@ class Tables(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     verifier: Verifier | None = None
     users: Users = Users()
     transfer: Transfer = Transfer()
+    pkcs11: list[Token] = []
+    kmip: list[KmipServer] = []
+    vault: list[Vault] = []

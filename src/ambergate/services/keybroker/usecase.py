@@ -17,8 +17,8 @@ from uuid import UUID
 
 from ambergate.core.errors import AmberError, Malformed, ReleaseRefused, TokenRejected, Unavailable
 from ambergate.core.release.decision import decide
-from ambergate.core.release.envelope import NONCE_SIZE, SWK_SIZE, Envelope, seal
 from ambergate.core.token.forms import flat_claims
+from ambergate.services.keybroker.delivery import INTELS, Delivered, Form, delivered
 from ambergate.services.keybroker.ports import (
     Audit,
     Decision,
@@ -55,6 +55,7 @@ class _Asked(Generic[S]):
     at: datetime
     version: int | None
     tee: str | None
+    forms: frozenset[Form]
     nonce: Mapping[str, str] | None = None  # of the evidence that the broker had appraised
     claims: AttestationClaims | None = None
     stored: S | None = None
@@ -80,8 +81,15 @@ class KeyTransfer(Generic[S]):
     verifier: Verifier | None = None
 
     def __call__(
-        self, key_id: UUID, token: str, *, at: datetime, version: int | None = None, tee: str | None = None
-    ) -> Envelope:
+        self,
+        key_id: UUID,
+        token: str,
+        *,
+        at: datetime,
+        version: int | None = None,
+        tee: str | None = None,
+        forms: frozenset[Form] = INTELS,
+    ) -> Delivered:
         """The key, sealed for the workload that the token speaks of.
 
         Args:
@@ -90,16 +98,18 @@ class KeyTransfer(Generic[S]):
             at: now.
             version: which version of it; the latest when not given.
             tee: what the caller says that it runs in; None: it does not say.
+            forms: what the caller opens.
 
         Raises:
             MalformedToken: not a token.
+            Malformed: (`form-not-taken`) the key exists in no form that the caller opens.
             TokenRejected: it proves nothing here, or speaks of another kind of environment.
             UnknownKey: no key of this id, or it is no more.
             ReleaseRefused: the key's policy refuses, with every mismatch; or it is disabled.
             Unavailable: the issuer's keys, the key manager, the store or the audit log do not answer.
             SettingsError: what is stored does not open.
         """
-        asked: _Asked[S] = _Asked(key_id=key_id, at=at, version=version, tee=tee)
+        asked: _Asked[S] = _Asked(key_id=key_id, at=at, version=version, tee=tee, forms=forms)
         return self._recorded(asked, lambda: self._released(asked, token))
 
     def challenge(self, key_id: UUID, *, version: int | None = None) -> Challenge:
@@ -115,8 +125,15 @@ class KeyTransfer(Generic[S]):
         return Challenge(tees[0], verifier.nonce(request_id=str(key_id)))
 
     def appraised(
-        self, key_id: UUID, evidence: Evidence, *, tee: str, at: datetime, version: int | None = None
-    ) -> Envelope:
+        self,
+        key_id: UUID,
+        evidence: Evidence,
+        *,
+        tee: str,
+        at: datetime,
+        version: int | None = None,
+        forms: frozenset[Form] = INTELS,
+    ) -> Delivered:
         """The second half: the key, sealed for the workload whose evidence this is.
 
         The attestation service is asked about the evidence, and its token looked at like any other.
@@ -128,9 +145,9 @@ class KeyTransfer(Generic[S]):
             others: as for a token.
         """
         verifier = self._asked_verifier()
-        asked: _Asked[S] = _Asked(key_id=key_id, at=at, version=version, tee=tee, nonce=evidence.nonce)
+        asked: _Asked[S] = _Asked(key_id=key_id, at=at, version=version, tee=tee, forms=forms, nonce=evidence.nonce)
 
-        def attempt() -> Envelope:
+        def attempt() -> Delivered:
             asked.stored = self._found(key_id, version)
             wanted = asked.stored.policy.tees
             if tee not in wanted:
@@ -141,18 +158,18 @@ class KeyTransfer(Generic[S]):
 
         return self._recorded(asked, attempt)
 
-    def _recorded(self, asked: _Asked[S], attempt: Callable[[], Envelope]) -> Envelope:
+    def _recorded(self, asked: _Asked[S], attempt: Callable[[], Delivered]) -> Delivered:
         try:
-            envelope = attempt()
+            key = attempt()
         except Unavailable:  # that decides nothing
             raise
         except AmberError as error:
             self.audit(_decision(asked, error))
             raise
         self.audit(_decision(asked))
-        return envelope
+        return key
 
-    def _released(self, asked: _Asked[S], token: str) -> Envelope:
+    def _released(self, asked: _Asked[S], token: str) -> Delivered:
         asked.claims = self.trust.claims(token, asked.at)
         if asked.tee is not None and asked.claims.attester_type != asked.tee:
             raise _other_tee(asked.claims.attester_type, asked.tee)
@@ -160,10 +177,9 @@ class KeyTransfer(Generic[S]):
             asked.stored = self._found(asked.key_id, asked.version)
         grant = decide(asked.claims, asked.stored.policy, asked.at, nonce=asked.nonce)
         taken = self.secrets.take(asked.stored, grant.workload_key)
+        key = delivered(taken, grant.workload_key, asked.forms, token_bytes=self.token_bytes)
         self._count(asked.key_id, asked.stored.policy)
-        if isinstance(taken, Envelope):
-            return taken
-        return seal(taken, grant.workload_key, swk=self.token_bytes(SWK_SIZE), nonce=self.token_bytes(NONCE_SIZE))
+        return key
 
     def _found(self, key_id: UUID, version: int | None) -> S:
         stored = self.secrets.find(key_id, version)

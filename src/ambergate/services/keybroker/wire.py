@@ -11,12 +11,14 @@ from uuid import UUID
 import msgspec
 
 from ambergate.core.errors import Malformed
+from ambergate.core.release.keywrap import WRAPPINGS
 from ambergate.services.keybroker.ports import Evidence
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from ambergate.core.release.envelope import Envelope
+    from ambergate.core.release.keywrap import KeyWrap
 
 # Any version: the original's sample configuration names a key whose id is of version 3. uuid.UUID() alone would
 # also read braces, URNs and digits without hyphens, giving one key many URLs.
@@ -64,6 +66,29 @@ class TransferResponse(msgspec.Struct, frozen=True):
         """The envelope on the wire."""
         return cls(
             wrapped_key=b64encode(envelope.wrapped_key).decode(), wrapped_swk=b64encode(envelope.wrapped_swk).decode()
+        )
+
+
+class KeyWrapResponse(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A key as its token wrapped it: an extension of ours, given to who asks for it alone."""
+
+    wrapped_key: str
+    wrapped_swk: str
+    wrapping: str
+    algorithm: str
+    key_length: int | None = None
+    curve_type: str | None = None
+
+    @classmethod
+    def of(cls, wrapped: KeyWrap) -> KeyWrapResponse:
+        """The wrapped key on the wire."""
+        return cls(
+            wrapped_key=b64encode(wrapped.wrapped_key).decode(),
+            wrapped_swk=b64encode(wrapped.wrapped_swk).decode(),
+            wrapping=WRAPPINGS[wrapped.oaep],
+            algorithm=wrapped.kind.algorithm,
+            key_length=wrapped.kind.bits,
+            curve_type=wrapped.kind.curve,
         )
 
 

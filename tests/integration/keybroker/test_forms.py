@@ -1,0 +1,135 @@
+"""Keys from each key manager over real TLS, in each form that a workload may ask for."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from base64 import b64encode
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from tests.integration.keybroker.forge import AT, Forge
+from tests.integration.keybroker.scene import KEY_ID, LOOSE, SECRET, Broker
+from tests.unit.keymanagers.kmip_server import running_server
+from tests.unit.keymanagers.vault_double import TOKEN, VaultDouble
+
+from ambergate.client import keybroker
+from ambergate.core.release.jwe import encode_held_jwk, open_jwe
+from ambergate.core.release.material import KeyKind
+from ambergate.keymanagers.kmip import Kmip
+from ambergate.keymanagers.pkcs11 import Pkcs11, TokenPlace
+from ambergate.keymanagers.vault import VaultKv, VaultPlace, VaultTransit
+from ambergate.services.keybroker.audit import AuditTrail
+from ambergate.services.web.server import TlsFiles, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+    from tests.softhsm import Token
+
+    from ambergate.services.keybroker.ports import KeyManager
+
+AES = KeyKind.of("AES", bits=256)
+
+
+def made(broker: Broker, manager: str, kind: KeyKind) -> UUID:
+    """A key in this manager, made as the command does."""
+    key = uuid4()
+    keys = broker.state.keys(AuditTrail(broker.state.audit, lambda: (None, None)), by="test")
+    keys.create(key, kind, LOOSE, at=AT, manager=manager)
+    return key
+
+
+def asked(broker: Broker, forge: Forge, key: UUID = KEY_ID, token: str | None = None, **headers: str) -> httpx.Response:
+    return broker.transfer(token or forge.token(), key, **{name.replace("_", "-"): v for name, v in headers.items()})
+
+
+@pytest.fixture
+def outside(broker: Broker, tls: TlsFiles, ca: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A key manager of this kind, real or a double, known to the broker by the name of its kind."""
+    held = broker.state.managers
+    assert isinstance(held, dict)
+    kind = request.param
+    (tmp_path / "token").write_text(TOKEN)
+    manager: KeyManager
+    if kind == "kmip":
+        pytest.importorskip("kmip")
+        with running_server(tmp_path) as server:
+            held[kind] = Kmip(server, secrets.token_bytes)
+            yield kind
+        return
+    if kind == "pkcs11":
+        softhsm: Token = request.getfixturevalue("softhsm")
+        pin, module = softhsm.folder / "pin", Path(softhsm.module)
+        manager = Pkcs11(TokenPlace(module=module, token="amber", pin_file=pin, oaep="sha1"), secrets.token_bytes)
+        held[kind] = manager
+        yield kind
+        manager._session.close()
+        return
+    with running(VaultDouble().app(), tls) as port:
+        place = VaultPlace(
+            url=f"https://127.0.0.1:{port}",
+            mount="secret" if kind == "kv" else "transit",
+            token_file=tmp_path / "token",
+            namespace=None,
+            cacerts=ca,
+            timeout=20,
+        )
+        held[kind] = VaultKv(place, "x", secrets.token_bytes) if kind == "kv" else VaultTransit(place, "x")
+        yield kind
+
+
+@pytest.mark.parametrize("outside", ["pkcs11", "kmip", "kv", "transit"], indirect=True)
+def test_a_key_of_each_manager_reaches_an_approved_enclave(broker: Broker, forge: Forge, outside: str) -> None:
+    for kind in (AES, KeyKind.of("EC", curve="secp256r1"), KeyKind.of("RSA", bits=2048)):
+        key = made(broker, outside, kind)
+        answer = asked(broker, forge, key, amber_wrapping="key-wrap").raise_for_status()
+        material = keybroker.opened(forge.workload_key, answer.json(), limit=65536)
+        assert kind.canonical(material) == material
+        assert ("wrapping" in answer.json()) == (outside == "pkcs11")
+        (record,) = [each for each in broker.decisions if each.get("key_id") == str(key)]
+        assert (record["verdict"], record["key_version"]) == ("released", 1)
+
+
+@pytest.mark.parametrize("outside", ["pkcs11"], indirect=True)
+def test_a_tokens_key_is_not_given_to_who_cannot_open_it(broker: Broker, forge: Forge, outside: str) -> None:
+    key = made(broker, outside, AES)
+    for headers in ({}, {"accept": "application/jose"}):
+        answer = asked(broker, forge, key, **headers)
+        assert (answer.status_code, answer.json()["code"]) == (400, "form-not-taken")
+        assert "amber-wrapping" in answer.json()["hint"]
+
+
+def test_a_jwe_on_request(broker: Broker, forge: Forge) -> None:
+    answer = asked(broker, forge, accept="application/jose")
+    assert answer.headers["content-type"] == "application/jose"
+    assert open_jwe(forge.workload_key, answer.text) == SECRET
+
+
+@pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()], ids=lambda curve: curve.name)
+def test_a_jwe_for_an_ec_workload_key(broker: Broker, forge: Forge, curve: ec.EllipticCurve) -> None:
+    workload = ec.generate_private_key(curve)
+    held = b64encode(encode_held_jwk(workload.public_key())).decode()
+    token = forge.token(claims=forge.claims(attester_held_data=held))
+    assert open_jwe(workload, asked(broker, forge, token=token, accept="application/jose").text) == SECRET
+    refused = asked(broker, forge, token=token)
+    assert (refused.status_code, refused.json()["code"]) == (400, "form-not-taken")
+
+
+def test_a_point_that_is_not_on_its_curve_is_a_weak_key(broker: Broker, forge: Forge) -> None:
+    members = json.loads(encode_held_jwk(ec.generate_private_key(ec.SECP256R1()).public_key()))
+    held = b64encode(json.dumps({**members, "x": members["y"]}).encode()).decode()
+    answer = asked(
+        broker, forge, token=forge.token(claims=forge.claims(attester_held_data=held)), accept="application/jose"
+    )
+    assert answer.status_code == 401
+    assert [mismatch["rule"] for mismatch in answer.json()["mismatches"]] == ["workload_key"]
+
+
+def test_intels_clients_get_intels_envelope(broker: Broker, forge: Forge) -> None:
+    answer = asked(broker, forge, amber_wrapping="something of tomorrow")
+    assert set(answer.json()) == {"wrapped_key", "wrapped_swk"}
