@@ -59,6 +59,7 @@ cover: $(READY)
 bench: $(READY) ## Measure against the peers and write build/bench.json
 	@$(BIN)/python -m bench
 	@$(BIN)/python -m bench.audit --rows $(ROWS)
+	@$(BIN)/python -m bench.growth
 	@$(BIN)/python -m bench.latency
 	@$(BIN)/python -m bench.workers
 

@@ -1,7 +1,9 @@
 """Attest requests: the service beside a bare handler that does the two crypto operations alone, in the same run.
 
 What is counted is the CPU that each server process takes for a request, all its threads together, over TLS on kept
-connections. On a machine whose cores are the limit, the rate of a worker is one over that.
+connections. On a machine whose cores are the limit, the rate of a worker is one over that. How long requests take is
+told at 70 % of the peak: each is sent at its time, whether or not the one before has its answer, and its time counts
+from then. The audit log is durable in all cases but `unrecorded`.
 """
 
 from __future__ import annotations
@@ -9,12 +11,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
+import itertools
 import json
 import ssl
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from base64 import b64decode, b64encode
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,18 +26,39 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from ambergate.core.appraise.named import PolicyKind, PolicyLanguage
 from ambergate.services.attestation.app import open_state
 from ambergate.services.attestation.config import load
 from ambergate.services.web.selfsigned import make_server_certificate
 from ambergate.simulator.faults import SPECIMEN
 from ambergate.simulator.platform import SimulatedPlatform
+from ambergate.stores.policies import Draft
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KINDS: Final = ("service", "unrecorded", "bare")
-ALGORITHMS: Final = {"ES256": 320, "PS384": 160}  # requests of each server in a round
+# Algorithm, named policy if there is one, and requests of each server in a round.
+CASES: Final = (
+    ("ES256", None, 320),
+    ("ES256", "typed", 320),
+    ("ES256", "rego", 320),
+    ("PS384", None, 160),
+    ("PS384", "typed", 160),
+)
+TIMED: Final = (("ES256", "typed"), ("PS384", "typed"))  # of which latency is told
+LOAD: Final = 0.7  # of the peak
 CONNECTIONS: Final = 16
+_TYPED: Final = (
+    f'[[sgx]]\nmr_signer = ["{SPECIMEN.mr_signer}"]\nisv_prod_id = [{SPECIMEN.isv_prod_id}]\nminimum_isv_svn = 0\n'
+)
+_REGO: Final = f"""default matches_sgx_policy = false
+matches_sgx_policy = true {{
+  input.sgx_is_debuggable == false
+  input.sgx_mrsigner == "{SPECIMEN.mr_signer}"
+}}
+"""
+_ATTEST: Final = "/appraisal/v1/attest"
 _PROJECT: Final = Path(__file__).resolve().parent.parent
 _CONFIG: Final = """\
 base_url = "https://localhost:8443"
@@ -54,7 +79,7 @@ collateral = "collateral"
 
 
 def attest_figures(*, rounds: int) -> dict[str, dict[str, float]]:
-    """CPU microseconds of one request at each server for each algorithm, and the share of the bare rate.
+    """CPU microseconds of one request at each server for each case, the share of the bare rate, and latencies.
 
     `share_unrecorded` is that of the service without its audit log: what records cost depends on how many are
     committed together, and so on how many callers there are.
@@ -62,21 +87,43 @@ def attest_figures(*, rounds: int) -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         platform, api_key = prepare(folder)
+        policies = _make_policies(folder)
         service, unrecorded, bare = (stack.enter_context(_server(kind, folder)) for kind in KINDS)
         headers = {"x-api-key": api_key, "accept": "application/json", "content-type": "application/json"}
         body = request_body(service.connections[0], platform, headers)
         figures: dict[str, dict[str, float]] = {}
-        for alg, count in ALGORITHMS.items():
-            content = json.dumps({**body, "token_signing_alg": alg}).encode()
+        for alg, policy, count in CASES:
+            content = json.dumps({**body, "token_signing_alg": alg, **_naming(policies, policy)}).encode()
             costs: dict[str, list[float]] = {kind: [] for kind in KINDS}
             for turn in range(rounds + 1):
                 for kind, server in zip(KINDS, (service, unrecorded, bare), strict=True):
-                    path = f"/{alg}" if kind == "bare" else "/appraisal/v1/attest"
+                    path = f"/{alg}" if kind == "bare" else _ATTEST
                     cost = server.cost(path, content, headers, count)
                     if turn:  # the first round warms all of them
                         costs[kind].append(cost)
-            figures[alg] = _told(costs)
+            case = f"{alg}, {policy} policy" if policy else alg
+            figures[case] = _told(costs)
+            if (alg, policy) in TIMED:
+                figures[case] |= _latency(service, content, headers, count * max(rounds, 2))
         return figures
+
+
+def _naming(policies: dict[str, str], policy: str | None) -> dict[str, object]:
+    """That this policy has to match: a service that is fast because it does not look gives no token."""
+    return {} if policy is None else {"policy_ids": [policies[policy]], "policy_must_match": True}
+
+
+def _latency(service: Server, content: bytes, headers: dict[str, str], count: int) -> dict[str, float]:
+    """The peak by the clock on the wall, its clients beside it, and how long requests take at `LOAD` of that."""
+    began = time.perf_counter()
+    service.cost(_ATTEST, content, headers, count)
+    peak = count / (time.perf_counter() - began)
+    waits = sorted(service.paced(_ATTEST, content, headers, count, rate=LOAD * peak))
+    return {
+        "peak_per_second": round(peak, 1),
+        "p50_ms": round(waits[len(waits) // 2] * 1e3, 2),
+        "p99_ms": round(waits[len(waits) * 99 // 100] * 1e3, 2),
+    }
 
 
 def _told(costs: dict[str, list[float]]) -> dict[str, float]:
@@ -92,14 +139,18 @@ def _told(costs: dict[str, list[float]]) -> dict[str, float]:
 def table(figures: dict[str, dict[str, float]]) -> str:
     """The figures for people."""
     lines = [
-        f"  {alg:6} {told['service_us']:>8} us, unrecorded {told['unrecorded_us']:>8}, bare {told['bare_us']:>8}; "
+        f"  {alg:19} {told['service_us']:>8} us, unrecorded {told['unrecorded_us']:>8}, bare {told['bare_us']:>8}; "
         f"a worker's rate {told['service_per_second']}/s of {told['bare_per_second']}/s: "
         f"{told['share_of_bare_rate']:.2f} of the bare rate, unrecorded {told['share_unrecorded']:.2f}"
         for alg, told in figures.items()
     ]
-    return "\n".join(
-        ["\none attest request, CPU of the server process (a worker that has a core does one over that)", *lines]
-    )
+    timed = [
+        f"  {alg:19} p50 {told['p50_ms']:>6} ms, p99 {told['p99_ms']:>6} ms at 70 % of {told['peak_per_second']}/s"
+        for alg, told in figures.items()
+        if "p50_ms" in told
+    ]
+    title = "\none attest request, CPU of the server process (a worker that has a core does one over that)"
+    return "\n".join([title, *lines, "", *timed])
 
 
 @dataclass(frozen=True)
@@ -115,6 +166,21 @@ class Server:
         with ThreadPoolExecutor(len(self.connections)) as senders:
             list(senders.map(lambda c: send(c, path, content, headers, each), self.connections))
         return (self._cpu() - begin) / (each * len(self.connections)) / 1000
+
+    def paced(self, path: str, content: bytes, headers: dict[str, str], count: int, *, rate: float) -> list[float]:
+        """Seconds that each of `count` requests took from its time on, `rate` of them a second."""
+        numbers, waits, began = itertools.count(), list[float](), time.perf_counter() + 0.1
+
+        def pace(connection: http.client.HTTPSConnection) -> None:
+            while (number := next(numbers)) < count:
+                due = began + number / rate
+                time.sleep(max(due - time.perf_counter(), 0))
+                send(connection, path, content, headers, 1)
+                waits.append(time.perf_counter() - due)
+
+        with ThreadPoolExecutor(len(self.connections)) as senders:
+            list(senders.map(pace, self.connections))
+        return waits
 
     def _cpu(self) -> int:
         assert self.process.stdin is not None
@@ -172,6 +238,17 @@ def prepare(folder: Path) -> tuple[SimulatedPlatform, str]:
     (folder / "attestation.toml").write_text(_CONFIG, encoding="utf-8")
     with open_state(load(folder / "attestation.toml"), at=at) as state:
         return platform, state.api_keys.create("bench", at=at)[1]
+
+
+def _make_policies(folder: Path) -> dict[str, str]:
+    """One policy of each language that welcomes the enclave: language -> id."""
+    at, policies = datetime.now(UTC), {}
+    with open_state(load(folder / "attestation.toml"), at=at) as state:
+        for language, text in ((PolicyLanguage.TYPED, _TYPED), (PolicyLanguage.REGO, _REGO)):
+            draft = Draft(name=language.value, language=language, text=text)
+            made = state.policies.create(draft, PolicyKind.APPRAISAL, at=at)
+            policies[language.value] = str(made.policy.id)
+    return policies
 
 
 def request_body(

@@ -21,7 +21,7 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from bench.__main__ import machine
@@ -70,6 +70,7 @@ def main() -> None:
     print(f"audit log on SQLite, on {report['machine']}; limit: one synchronised write {report['sync_us']} us")
     for size in ("small", "large"):
         print(f"  {size}: {json.dumps(report[size])}")
+    print(f"  large over small: {json.dumps(report['slowdown'])}")
     print(f"\nwritten to {arguments.output}")
 
 
@@ -81,7 +82,19 @@ def measure(folder: Path, *, rows: int, seconds: float) -> dict[str, object]:
         filled = _fill(engine, count)
         report[name] = {"fill_per_s": filled, **_figures(engine, folder, seconds)}
         engine.dispose()
+    report["slowdown"] = _slowdown(report["small"], report["large"])
     return report
+
+
+def _slowdown(small: Any, large: Any) -> dict[str, float]:  # noqa: ANN401  what `_figures` makes
+    """How many times as long the large log takes for what the small one does."""
+    return {
+        "open": round(large["open_ms"] / small["open_ms"], 2),
+        "prove": round(large["prove_ms"] / small["prove_ms"], 2),
+        "append_1": round(small["append_1"]["per_s"] / large["append_1"]["per_s"], 2),
+        "append_40": round(small["append_40"]["per_s"] / large["append_40"]["per_s"], 2),
+        "verify_entry": round(small["verify_per_s"] / large["verify_per_s"], 2),
+    }
 
 
 def _figures(engine: Engine, folder: Path, seconds: float) -> dict[str, object]:

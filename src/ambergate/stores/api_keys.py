@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import timedelta
 
-    from sqlalchemy import Connection, Engine, Row
+    from sqlalchemy import Connection, Engine
 
 CHANGES: Final = "api keys"
 KEY_BYTES: Final = 33  # a multiple of three: base64 without padding
@@ -167,8 +167,8 @@ class ApiKeyStore:
             Unavailable: the database does not answer.
         """
         with reading(self._engine) as connection:
-            rows = connection.execute(select(_keys).order_by(_keys.c.created_at, _keys.c.id)).all()
-        return tuple(_known(row) for row in rows)
+            rows = connection.execute(select(*_KNOWN).order_by(_keys.c.created_at, _keys.c.id)).all()
+        return tuple(_known(*row) for row in rows)
 
     def since(self, number: int) -> tuple[int, dict[bytes, ApiKey]]:
         """The number of the latest change, and each key that has changed after `number`, by the digest of its text.
@@ -180,8 +180,8 @@ class ApiKeyStore:
             last = latest(connection, CHANGES)
             if last == number:
                 return last, {}
-            rows = connection.execute(select(_keys).where(_keys.c.changed > number)).all()
-        return last, {row.digest: _known(row) for row in rows}
+            rows = connection.execute(select(_keys.c.digest, *_KNOWN).where(_keys.c.changed > number))
+            return last, {digest: _known(*known) for digest, *known in rows}
 
     def check(self) -> None:
         """Ask the database something, for health checks.
@@ -231,10 +231,10 @@ def _change(connection: Connection, key_id: UUID, **values: object) -> None:
 
 
 def _one(connection: Connection, key_id: UUID) -> ApiKey:
-    row = connection.execute(select(_keys).where(_keys.c.id == str(key_id))).first()
+    row = connection.execute(select(*_KNOWN).where(_keys.c.id == str(key_id))).first()
     if row is None:
         raise SettingsError("there is no API key of this id", seen=key_id, hint="amber apikey list shows them")
-    return _known(row)
+    return _known(*row)
 
 
 def _values_of(terms: Terms) -> dict[str, object]:
@@ -255,29 +255,31 @@ def _written(at: datetime) -> str:
     return at.astimezone(UTC).isoformat()
 
 
-def _known(row: Row[Any]) -> ApiKey:
+def _known(id_: str, label: str, created_at: str, revoked_at: str | None, replaces: str | None, *terms: Any) -> ApiKey:  # noqa: ANN401  # of several types
+    """A key from its columns `_KNOWN`. There may be a hundred thousand of them at a start: what is costly waits."""
     return ApiKey(
-        id=UUID(row.id),
-        label=row.label,
-        created_at=datetime.fromisoformat(row.created_at),
-        revoked_at=_instant(row.revoked_at),
-        terms=_terms_of(**{name: getattr(row, name) for name in _TERMS}),
-        replaces=None if row.replaces is None else UUID(row.replaces),
+        id=UUID(id_),
+        label=label,
+        created_at=datetime.fromisoformat(created_at),
+        revoked_at=_instant(revoked_at),
+        terms=_terms_of(*terms),
+        replaces=None if replaces is None else UUID(replaces),
     )
 
 
-_TERMS: Final = (
-    *("scopes", "expires_at", "policy_ids", "policy_must_match", "default_algorithm", "profile", "rate", "burst"),
+_KNOWN: Final = (
+    *(_keys.c.id, _keys.c.label, _keys.c.created_at, _keys.c.revoked_at, _keys.c.replaces),
+    *(_keys.c.scopes, _keys.c.expires_at, _keys.c.policy_ids, _keys.c.policy_must_match, _keys.c.default_algorithm),
+    *(_keys.c.profile, _keys.c.rate, _keys.c.burst),
 )
 
 
-@lru_cache(maxsize=1024)  # most keys have the terms of many others, and there may be a hundred thousand
-def _terms_of(  # noqa: PLR0913  # one for each column
-    *,
+@lru_cache(maxsize=1024)  # most keys have the terms of many others
+def _terms_of(  # noqa: PLR0913, PLR0917  one for each column
     scopes: str,
     expires_at: str | None,
     policy_ids: str,
-    policy_must_match: bool,
+    policy_must_match: bool,  # noqa: FBT001
     default_algorithm: str | None,
     profile: str | None,
     rate: float | None,
