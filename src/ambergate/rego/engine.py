@@ -107,9 +107,18 @@ class RegoEngine:
             found = verdict.refused("policy", exc.message, "a policy that loads")
         except WorkerFailed as exc:
             found = verdict.refused("policy", exc.message, "an answer")
-        return PolicyOutcome(
-            policy=policy, matched=found.matched, mismatches=found.mismatches, exports=dict(found.exports)
-        )
+        return _outcome(policy, found)
+
+    def recall(self, policy: Policy, claims: Mapping[str, object], /) -> PolicyOutcome | None:
+        """What `evaluate` would say, if that is remembered; None: ask it, and wait for a worker."""
+        reading = self._readings.get((policy.hash, policy.kind))
+        if reading is None or reading.program.reads_clock:
+            return None
+        try:
+            found = self._outcomes.get(_key(policy, reading.program, claims))
+        except WorkerFailed:
+            return None
+        return None if found is None else _outcome(policy, found)
 
     def check(self, policy: Policy, /) -> None:
         """Returns if the policy can be judged by: it was read, and it gave an answer to claims made up for it.
@@ -206,6 +215,10 @@ class RegoEngine:
             return self._pool.ask(request, share=share)
         except (TypeError, ValueError, RecursionError) as exc:
             raise WorkerFailed("the claims are no JSON", blame=True) from exc
+
+
+def _outcome(policy: Policy, found: verdict.Verdict) -> PolicyOutcome:
+    return PolicyOutcome(policy=policy, matched=found.matched, mismatches=found.mismatches, exports=dict(found.exports))
 
 
 def _input(program: Program, claims: Mapping[str, object]) -> dict[str, object]:

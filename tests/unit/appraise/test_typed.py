@@ -7,8 +7,10 @@ from datetime import timedelta
 import pytest
 from tests.unit.appraise.told import AT, MR_ENCLAVE, MR_SIGNER, SGX, TDX, typed
 
+from ambergate.core.appraise.facts import Facts
 from ambergate.core.appraise.named import PolicyKind, PolicyOutcome
 from ambergate.core.appraise.typed import TypedEngine
+from ambergate.core.errors import MalformedPolicy
 
 EXACT = f'[[sgx]]\nmr_enclave = ["{MR_ENCLAVE}"]\n'
 SIGNED = f'[[sgx]]\nmr_signer = ["{MR_SIGNER}"]\nisv_prod_id = [7]\nminimum_isv_svn = 3\n'
@@ -174,3 +176,13 @@ def test_typed_policies_are_for_appraisal() -> None:
     outcome = ENGINE.evaluate(typed(EXACT, PolicyKind.TOKEN_CUSTOMIZATION), SGX, at=AT)
     assert not outcome.matched
     assert "appraisal" in outcome.mismatches[0]["seen"]
+
+
+def test_facts_that_were_read_before_are_those_of_the_same_claims_and_types() -> None:
+    """True is 1 for whoever only compares."""
+    assert Facts.of_claims(SGX) is Facts.of_claims({**SGX, "sgx_report_data": "11" * 64})
+    one = {**SGX, "sgx_isvsvn": 1}
+    assert Facts.of_claims(one) != Facts.of_claims(SGX)
+    for changed in ({**one, "sgx_isvsvn": True}, {**one, "sgx_isvsvn": 1.0}, {**one, "sgx_is_debuggable": 0}):
+        with pytest.raises(MalformedPolicy, match="no claims"):
+            Facts.of_claims(changed)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import pytest
+from tests.unit.appraise.told import SGX
 
 from ambergate.core.appraise.named import Policy, PolicyKind, PolicyLanguage, PolicyOutcome
 from ambergate.core.appraise.typed import TypedEngine
@@ -14,7 +15,7 @@ from ambergate.core.errors import MalformedPolicy, NotWelcome
 from ambergate.services.attestation import policies
 from ambergate.services.attestation.evidence import Evidence
 from ambergate.services.attestation.memory import REFRESH
-from ambergate.services.attestation.named import NamedPolicies, check_matched, check_policy, told_of
+from ambergate.services.attestation.named import NamedPolicies, NotAtHand, check_matched, check_policy, told_of
 from ambergate.services.attestation.policies import KnownPolicies, open_engines
 from ambergate.services.attestation.ports import ANYBODY, Caller
 from ambergate.stores.policies import Draft, PolicyStore
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sqlalchemy import Engine
+
+    from ambergate.core.appraise.named import PolicyEngine
 
 AT: Final = datetime(2026, 3, 1, tzinfo=UTC)
 REGO: Final = "default matches_sgx_policy = false\nmatches_sgx_policy = true { input.sgx_isvsvn >= 1 }\n"
@@ -158,11 +161,45 @@ def test_nobody_has_policies() -> None:
     assert NamedPolicies(Shelf(), {}).wanted(request(), ANYBODY) == ()
 
 
-def test_at_hand_are_policies_that_are_here_and_take_no_time() -> None:
-    named = NamedPolicies(Shelf(policy(1), policy(2), policy(3, PolicyLanguage.REGO)), {})
+class Remembering:
+    """An engine that says of what it has said before."""
+
+    def __init__(self) -> None:
+        self.said: dict[UUID, PolicyOutcome] = {}
+
+    def evaluate(self, policy: Policy, claims: Mapping[str, object], /, *, at: datetime) -> PolicyOutcome:
+        del claims, at
+        return self.said.setdefault(policy.id, PolicyOutcome(policy=policy, matched=True))
+
+    def recall(self, policy: Policy, claims: Mapping[str, object], /) -> PolicyOutcome | None:
+        del claims
+        return self.said.get(policy.id)
+
+    def check(self, policy: Policy, /) -> None:
+        del policy
+
+
+def test_recalled_is_what_takes_no_time() -> None:
+    """Typed policies are judged, Rego is remembered; of what is not, nothing is said."""
+    engines: Mapping[PolicyLanguage, PolicyEngine] = {
+        PolicyLanguage.TYPED: TypedEngine(),
+        PolicyLanguage.REGO: Remembering(),
+    }
+    named, both = NamedPolicies(Shelf(), engines), (policy(1), policy(2, PolicyLanguage.REGO))
+    with pytest.raises(NotAtHand):
+        named.recall(both, SGX, at=AT)
+    judged = named.judge(both, SGX, at=AT)
+    assert named.recall(both, SGX, at=AT) == judged
+    with pytest.raises(NotAtHand):
+        NamedPolicies(Shelf(), {}).recall(both, SGX, at=AT)
+    (refused,) = NamedPolicies(Shelf(), {}).recall(both[:1], SGX, at=AT)
+    assert not refused.matched, "there is nothing to judge it with"
+
+
+def test_at_hand_are_policies_that_are_in_memory() -> None:
+    named = NamedPolicies(Shelf(policy(1), policy(2)), {})
     found = named.at_hand(request(1), holder(2))
     assert found is not None
     assert [each.id.int for each in found] == [1]
     assert named.at_hand(request(), holder()) == ()
     assert named.at_hand(request(1, 9), holder()) is None, "one is not in memory: it may be in the database"
-    assert named.at_hand(request(1, 3), holder()) is None, "one is in Rego: another process judges it"

@@ -134,6 +134,20 @@ def test_who_reads_the_clock_is_asked_each_time(fresh: RegoEngine) -> None:
     assert not fresh.evaluate(rego(text), SGX, at=AT + timedelta(days=30)).matched
 
 
+def test_what_is_recalled_is_what_was_said_and_asks_nobody(fresh: RegoEngine) -> None:
+    policy = rego(READS_ONE)
+    assert fresh.recall(policy, SGX) is None
+    said = fresh.evaluate(policy, SGX, at=AT)
+    before = served(fresh)
+    assert fresh.recall(policy, SGX) == said
+    assert fresh.recall(policy, SGX | {"sgx_isvsvn": 4}) is None
+    assert fresh.recall(policy, SGX | {"sgx_isvsvn": {3}}) is None, "no JSON"
+    clock = rego("a { time.now_ns() > 0 }")
+    fresh.evaluate(clock, SGX, at=AT)
+    assert fresh.recall(clock, SGX) is None
+    assert served(fresh) == before + 1
+
+
 def test_what_went_wrong_is_not_remembered() -> None:
     with RegoEngine(workers=1, limits=Limits(seconds=0.000_001)) as engine:
         assert not engine.evaluate(rego(READS_ONE), SGX, at=AT).matched

@@ -6,6 +6,7 @@ record of one (a draft is tried over them); whoever makes facts of claims from e
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -132,6 +133,20 @@ def _read(claims: Mapping[str, object]) -> Facts:
     if "" in ids:
         msg = "attester_advisory_ids holds what is no id"
         raise TypeError(msg)
+    return _facts(sgx, ids, *(claims[name] for name in (_OF_SGX if sgx else _OF_TDX)))
+
+
+_EITHER: Final = ("attester_tcb_status", "attester_tcb_date")
+_OF_SGX: Final = (*_EITHER, "sgx_is_debuggable", "sgx_mrenclave", "sgx_mrsigner", "sgx_isvprodid", "sgx_isvsvn")
+_OF_TDX: Final = (
+    *(*_EITHER, "tdx_is_debuggable", "tdx_td_attributes", "tdx_mrtd", "tdx_rtmr0", "tdx_rtmr1", "tdx_rtmr2"),
+    *("tdx_rtmr3", "tdx_mrseam", "tdx_mrsignerseam", "tdx_seamsvn", "tdx_td_attributes_septve_disable"),
+)
+
+
+@functools.lru_cache(4096, typed=True)  # so many programs and levels; what one of them says anew is not among the facts
+def _facts(sgx: bool, ids: tuple[str, ...], *values: object) -> Facts:  # noqa: FBT001
+    claims = dict(zip(_OF_SGX if sgx else _OF_TDX, values, strict=True))
     attributes = None if sgx else _octets(claims, "tdx_td_attributes", TdAttributes)
     debug = _typed(claims, "sgx_is_debuggable" if sgx else "tdx_is_debuggable", bool)
     return Facts(

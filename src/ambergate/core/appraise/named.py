@@ -8,6 +8,7 @@ slow, too large, killed, or an answer that makes no sense all are an outcome tha
 from __future__ import annotations
 
 import enum
+import functools
 import hashlib
 import re
 from dataclasses import dataclass, field
@@ -69,7 +70,7 @@ class Policy:
     @property
     def hash(self) -> bytes:
         """SHA-384 of the text in UTF-8, 48 bytes: which words were judged by."""
-        return hashlib.sha384(self.text.encode()).digest()
+        return _hash_of(self.text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +111,11 @@ class PolicyEngine(Protocol):
             MalformedPolicy: it cannot; says in which line, where that is known.
         """
         ...
+
+
+@functools.lru_cache(1024)  # a policy counts for many requests, and each of them names it by its hash
+def _hash_of(text: str) -> bytes:
+    return hashlib.sha384(text.encode()).digest()
 
 
 def text_bytes(text: str) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ambergate.core.appraise.named import PolicyLanguage, PolicyOutcome
 from ambergate.core.errors import MalformedPolicy, NotWelcome
@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 _INSTALL = {PolicyLanguage.REGO: "pip install 'ambergate[rego]'"}
 
 
+class NotAtHand(Exception):  # no error, and nobody is told of it
+    """Something has to be waited for."""
+
+
+@runtime_checkable
+class Recalling(Protocol):
+    """An engine that remembers what it said."""
+
+    def recall(self, policy: Policy, claims: Mapping[str, object], /) -> PolicyOutcome | None:
+        """What it would say, if that is remembered."""
+        ...
+
+
 class NamedPolicies:
     """Named policies, and what judges them. Safe to share between threads.
 
@@ -30,6 +43,7 @@ class NamedPolicies:
     def __init__(self, policies: Policies, engines: Mapping[PolicyLanguage, PolicyEngine]) -> None:
         self._policies = policies
         self._engines = engines
+        self._recalling = {language: engine for language, engine in engines.items() if isinstance(engine, Recalling)}
 
     def wanted(self, evidence: Evidence, caller: Caller) -> tuple[Policy, ...]:
         """The policies that count for a request: those that it names, or else those of its caller's key.
@@ -54,20 +68,38 @@ class NamedPolicies:
         return tuple(policy for policy in found.values() if policy is not None)
 
     def at_hand(self, evidence: Evidence, caller: Caller) -> tuple[Policy, ...] | None:
-        """As `wanted`, if all of them are in memory and are judged here and now; None: ask for them, and take time.
-
-        Rego is judged in another process, which may take as long as it is let.
-        """
+        """As `wanted`, if all of them are in memory; None: ask for them, and wait."""
         ids = dict.fromkeys(evidence.policy_ids or caller.policy_ids)
         found = [self._policies.at_hand(each) for each in ids]
-        policies = tuple(each for each in found if each is not None and each.language is not PolicyLanguage.REGO)
+        policies = tuple(each for each in found if each is not None)
         return policies if len(policies) == len(found) else None
 
     def judge(
         self, policies: Sequence[Policy], claims: Mapping[str, object], *, at: datetime
     ) -> tuple[PolicyOutcome, ...]:
-        """What each policy says of these claims (`evidence_claims`) at this instant."""
+        """What each policy says of these claims (`evidence_claims`) at this instant. May wait."""
         return tuple(self._evaluate(policy, claims, at) for policy in policies)
+
+    def recall(
+        self, policies: Sequence[Policy], claims: Mapping[str, object], *, at: datetime
+    ) -> tuple[PolicyOutcome, ...]:
+        """As `judge`, of policies that are judged here and now, or were over the same claims before.
+
+        Rego is judged in another process, which may take as long as it is let.
+
+        Raises:
+            NotAtHand: one of them has to be waited for.
+        """
+        found = []
+        for policy in policies:
+            engine = self._recalling.get(policy.language)
+            if engine is None and policy.language is PolicyLanguage.REGO:
+                raise NotAtHand
+            outcome = self._evaluate(policy, claims, at) if engine is None else engine.recall(policy, claims)
+            if outcome is None:
+                raise NotAtHand
+            found.append(outcome)
+        return tuple(found)
 
     def _evaluate(self, policy: Policy, claims: Mapping[str, object], at: datetime) -> PolicyOutcome:
         engine = self._engines.get(policy.language)

@@ -84,6 +84,10 @@ class LateRego:
         """As `RegoEngine.evaluate`."""
         return self._engine().evaluate(policy, claims, at=at)
 
+    def recall(self, policy: Policy, claims: Mapping[str, object], /) -> PolicyOutcome | None:
+        """As `RegoEngine.recall`."""
+        return None if self._made is None else self._made.recall(policy, claims)
+
     def check(self, policy: Policy, /) -> None:
         """As `RegoEngine.check`."""
         self._engine().check(policy)

@@ -29,7 +29,7 @@ from ambergate.core.verify.verifier import prove_certified
 from ambergate.services.attestation.binding import check_binding
 from ambergate.services.attestation.decision import Decision, is_refusal
 from ambergate.services.attestation.known import KnownPlatforms
-from ambergate.services.attestation.named import NamedPolicies, check_matched
+from ambergate.services.attestation.named import NamedPolicies, NotAtHand, check_matched
 from ambergate.services.attestation.ports import CollateralAtHand
 from ambergate.services.web.json_text import ascii_json_bytes
 
@@ -175,7 +175,10 @@ class Attestation:
         It then takes two signatures' time: short enough for a thread that others wait for.
         """
         ready = self._ready(evidence, caller, at)
-        return None if ready is None else self._judge(evidence, caller, at, ready)
+        try:
+            return None if ready is None else self._judge(evidence, caller, at, ready)
+        except NotAtHand:  # a policy in Rego that was not judged over such claims before
+            return None
 
     def judge(self, evidence: Evidence, caller: Caller, *, at: datetime) -> Judged:
         """What becomes of this evidence. Nobody may be told before `told` has recorded it. May wait.
@@ -225,7 +228,8 @@ class Attestation:
         self._known.saw(platform, verified, at=at)
         appraisal = appraise(verified, self._policy, at=at)
         decision.claims = appraisal.claims
-        decision.policies = self._named.judge(policies, appraisal.claims, at=at)
+        judge = self._named.judge if ready is None else self._named.recall
+        decision.policies = judge(policies, appraisal.claims, at=at)
         if evidence.policy_must_match or caller.policy_must_match:
             check_matched(decision.policies)
         algorithm = _algorithm(evidence, caller)
