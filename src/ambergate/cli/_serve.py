@@ -16,7 +16,7 @@ from ambergate.cli._common import describe, exit_code
 from ambergate.core.errors import AmberError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import ExitStack
     from socket import socket
 
@@ -75,12 +75,14 @@ class Served(Generic[C]):
         fixed: field of the configuration -> setting: what stays as it was, until a restart.
         opened: opens the state of a configuration onto the stack, for the process of this number.
         announce: called once connections are accepted, with the configuration, host and port, and the metrics' address.
+        beside: binds more listeners, before any process serves; they stay until a restart.
     """
 
     load: Callable[[], C]
     fixed: Mapping[str, str]
     opened: Callable[[C, ExitStack, int], Opened[C]]
     announce: Callable[[C, str, int, tuple[str, int] | None], None]
+    beside: Callable[[C], Sequence[socket]] = lambda _: ()
 
 
 class _Current(Generic[C]):
@@ -130,6 +132,7 @@ def serve_service(service: Served[C], workers: int | None) -> None:
     log_to(form=first.log.format, level=first.log.level)
     listener = bound_socket(first.host, first.port)
     host, port = listener.getsockname()[:2]
+    listeners = (listener, *service.beside(first))
     current = _Current(service, first)
 
     def announce(metrics: tuple[str, int] | None) -> None:
@@ -137,33 +140,39 @@ def serve_service(service: Served[C], workers: int | None) -> None:
         sys.stdout.flush()
 
     if first.workers == 1:
-        _serve(service, current, listener, Place(lambda: None, lambda: True, 0), announce)
+        _serve(service, current, listeners, Place(lambda: None, lambda: True, 0), announce)
         return
 
     def work(place: Place) -> int:
         try:
-            _serve(service, current, listener, place, lambda _metrics: place.ready())
+            _serve(service, current, listeners, place, lambda _metrics: place.ready())
         except AmberError as error:
             click.echo(describe(error), err=True)
             return exit_code(error)
         return 0
 
-    listener.listen()  # from now on who connects waits, whichever worker comes and goes
+    for each in listeners:
+        each.listen()  # from now on who connects waits, whichever worker comes and goes
     watcher = Watcher(
         first.workers,
         work,
         reload=current.renew,
         on_start=lambda: announce(None if first.metrics is None else (first.metrics.host, first.metrics.port)),
-        on_stop=listener.close,
+        on_stop=lambda: _close(listeners),
         clock=time.monotonic,
     )
     sys.exit(watcher.run())
 
 
+def _close(listeners: Sequence[socket]) -> None:
+    for each in listeners:
+        each.close()
+
+
 def _serve(
     service: Served[C],
     current: _Current[C],
-    listener: socket,
+    listeners: Sequence[socket],
     place: Place,
     on_start: Callable[[tuple[str, int] | None], None],
 ) -> None:
@@ -185,4 +194,4 @@ def _serve(
             return made
 
         live = Live(generation(current.config), remake, clock=time.monotonic)
-        serve(live, listener, on_start=lambda: on_start(opened.metrics), watched=place.watched)
+        serve(live, *listeners, on_start=lambda: on_start(opened.metrics), watched=place.watched)

@@ -24,9 +24,11 @@ from ambergate.cli._services import (
 if TYPE_CHECKING:
     from contextlib import ExitStack
     from pathlib import Path
+    from socket import socket
 
     from starlette.applications import Starlette
 
+    from ambergate.services.keybroker.admin_place import Listening
     from ambergate.services.keybroker.config import Config
     from ambergate.services.keybroker.trust import TrustedIssuers
 
@@ -52,16 +54,29 @@ def serve(config: Path | None, *, workers: int | None, print_config: bool, as_js
         return
     from ambergate.services.keybroker.config import FIXED
 
+    managed: list[Listening] = []
+
+    def beside(config: Config) -> list[socket]:
+        if config.admin is None:
+            return []
+        listener, listening = config.admin.bind()
+        managed.append(listening)
+        return [listener]
+
     def announce(_config: Config, host: str, port: int, metrics: tuple[str, int] | None) -> None:
+        admin = {"admin": managed[0].told()} if managed else {}
         if as_json:
-            echo_json({"listening": {"host": host, "port": port}, **metrics_told(metrics)})
-        else:
-            click.echo(f"key broker listening on https://{host}:{port}/kbs/v1/")
+            echo_json({"listening": {"host": host, "port": port}, **admin, **metrics_told(metrics)})
+            return
+        click.echo(f"key broker listening on https://{host}:{port}/kbs/v1/")
+        for each in managed:
+            click.echo(f"  managed at {each.host}{'' if each.port is None else f':{each.port}'}")
 
-    serve_service(Served(partial(keybroker_config, config), FIXED, _opened, announce), workers)
+    opened = partial(_opened, managed)
+    serve_service(Served(partial(keybroker_config, config), FIXED, opened, announce, beside), workers)
 
 
-def _opened(config: Config, stack: ExitStack, number: int) -> Opened[Config]:
+def _opened(managed: list[Listening], config: Config, stack: ExitStack, number: int) -> Opened[Config]:
     """Applications on one state, which hand on the issuers' keys that they have."""
     from ambergate.services.keybroker.app import Options, create_app, open_state
     from ambergate.services.keybroker.metrics import BrokerMetrics
@@ -80,7 +95,8 @@ def _opened(config: Config, stack: ExitStack, number: int) -> Opened[Config]:
         log_to(form=config.log.format, level=config.log.level)
         if config.verifier is not None:
             behind.callback(config.verifier.close)
-        return create_app(state, config.trust, now=now, options=Options.of(config), metrics=metrics)
+        options = Options.of(config, managed[0] if managed else None)
+        return create_app(state, config.trust, now=now, options=options, metrics=metrics)
 
     return Opened(make, told_at)
 

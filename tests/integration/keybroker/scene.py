@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from starlette.requests import Request
 
+    from ambergate.services.keybroker.admin_place import AdminPlace, Listening
     from ambergate.services.keybroker.metrics import BrokerMetrics
     from ambergate.services.keybroker.trust import TrustedIssuers
     from ambergate.services.web.server import TlsFiles
@@ -108,6 +109,7 @@ class Broker:
     state: State
     engine: Engine
     app: Starlette
+    admin: Listening | None = None
 
     @property
     def store(self) -> SecretStore:
@@ -137,6 +139,7 @@ def running_broker(
     *,
     options: Options = OPTIONS,
     metrics: BrokerMetrics | None = None,
+    admin: AdminPlace | None = None,
 ) -> Iterator[Broker]:
     """A key broker on a real socket with two keys, one under a strict and one under a loose policy."""
     clock = Clock()
@@ -149,12 +152,14 @@ def running_broker(
         signer = CheckpointSigner("keybroker/audit/v1", bytes(32))
         log = stack.enter_context(closing(AuditLog(engine, signer, now=clock)))
         state = State(engine, store, log, b"b" * 32)
+        more, listening = ([], None) if admin is None else ([(bound := admin.bind())[0]], bound[1])
+        options = replace(options, listening=listening)
         app = create_app(state, trust, now=clock, options=options, metrics=metrics)
-        port = stack.enter_context(running(app, tls))
+        port = stack.enter_context(running(app, tls, *more))
         context = ssl.create_default_context(cafile=str(tls.certificate.with_name("ca.pem")))
         base = f"https://127.0.0.1:{port}"
         client = stack.enter_context(httpx.Client(base_url=base, verify=context, trust_env=False))
-        yield Broker(client, port, clock, state, engine, app)
+        yield Broker(client, port, clock, state, engine, app, listening)
 
 
 class Person:

@@ -35,6 +35,12 @@ GUARDED: Final[dict[tuple[str, str], str | None]] = {
     ("PUT", "/kbs/v1/keys/{id}"): "keys:update",
     ("DELETE", "/kbs/v1/keys/{id}"): "keys:delete",
     ("POST", "/kbs/v1/keys/{id}"): "keys:transfer",
+    ("POST", "/broker/v1/keys"): "keys:create",
+    ("GET", "/broker/v1/keys"): "keys:search",
+    ("GET", "/broker/v1/keys/{id}"): "keys:search",
+    ("POST", "/broker/v1/keys/{id}/versions"): "keys:update",
+    ("PUT", "/broker/v1/keys/{id}/state"): "keys:update",
+    ("DELETE", "/broker/v1/keys/{id}/versions/{number}"): "keys:delete",
     ("PUT", "/broker/v1/password"): None,
     ("DELETE", "/broker/v1/tokens"): None,
 }

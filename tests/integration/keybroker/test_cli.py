@@ -11,7 +11,7 @@ import sys
 from base64 import b64decode
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import httpx
@@ -61,8 +61,8 @@ def imported(folder: Path, secret: bytes, *more: str) -> Result:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[int]:
-    """`amber keybroker serve` as a process of its own; yields its port, and sees it end well."""
+def serving(folder: Path) -> Iterator[dict[str, Any]]:
+    """`amber keybroker serve` as a process of its own; yields what it announces, and sees it end well."""
     command = [sys.executable, "-c", "from ambergate.cli.main import main; main()", "keybroker", "serve", "--json"]
     command += ["--config", str(folder / "broker.toml")]
     with (
@@ -72,11 +72,11 @@ def serving(folder: Path) -> Iterator[int]:
         try:
             assert process.stdout is not None
             text = ""
-            while not text.endswith("}\n}\n"):
+            while not text.endswith("\n}\n"):
                 line = process.stdout.readline()
                 assert line, (folder / "log").read_text()
                 text += line
-            yield int(json.loads(text)["listening"]["port"])
+            yield json.loads(text)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)
@@ -91,8 +91,10 @@ def test_from_import_to_release(folder: Path, forge: Forge, ca: Path) -> None:
     token = forge.token(claims=forge.claims(iat=at - 5, nbf=at - 5, exp=at + 300))
     context = ssl.create_default_context(cafile=str(ca))
     with (
-        serving(folder) as port,
-        httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=context, trust_env=False) as client,
+        serving(folder) as told,
+        httpx.Client(
+            base_url=f"https://127.0.0.1:{told['listening']['port']}", verify=context, trust_env=False
+        ) as client,
     ):
         path = f"/kbs/v1/keys/{KEY_ID}/transfer"
         body = client.post(path, json={"attestation_token": token}).raise_for_status().json()
@@ -143,6 +145,12 @@ def test_a_broker_does_not_start_behind_its_checkpoint(folder: Path) -> None:
     refused = amber(folder, "key", "list")
     assert refused.exit_code == 4
     assert "shorter than it was" in refused.stderr
+
+
+def test_a_broker_says_where_it_is_managed(folder: Path) -> None:
+    (folder / "broker.toml").write_text((folder / "broker.toml").read_text() + "[admin]\nport = 0\n")
+    with serving(folder) as told:
+        assert told["admin"]["port"] not in {0, told["listening"]["port"]}
 
 
 def test_a_key_is_listed_without_being_shown(folder: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from ambergate.core.errors import NotAuthorised, NotFound, NotPermitted
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from ambergate.services.keybroker.admin_place import Listening
     from ambergate.services.keybroker.bearer import BearerTokens
     from ambergate.stores.users import User, UserStore
 
@@ -73,7 +75,26 @@ class Guard:
         return user
 
 
-class GuardedRoute(Route):
+class ManagementRoute(Route):
+    """A route that is there only for requests of one listener, where there is one for management.
+
+    Args:
+        method: of HTTP.
+        path: of the route.
+        endpoint: answers. It is asked here and not where routes are matched: fixed paths are found in a shorter way.
+    """
+
+    def __init__(self, method: str, path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
+        async def placed(request: Request) -> Response:
+            if self.listening is not None and not self.listening.got(request.scope):
+                raise HTTPException(404)
+            return await endpoint(request)
+
+        super().__init__(path, placed, methods=[method])
+        self.listening: Listening | None = None
+
+
+class GuardedRoute(ManagementRoute):
     """A route that serves one method to users with one permission.
 
     Args:
@@ -96,7 +117,7 @@ class GuardedRoute(Route):
         async def endpoint(request: Request) -> Response:
             return await handle(request, await guard(request, permission))
 
-        super().__init__(path, endpoint, methods=[method])
+        super().__init__(method, path, endpoint)
         self.permission = permission
 
 

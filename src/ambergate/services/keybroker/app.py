@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from ambergate.core.errors import Unavailable
 from ambergate.keymanagers.builtin import BuiltIn
-from ambergate.services.keybroker.access import Guard
+from ambergate.services.keybroker.access import Guard, ManagementRoute
 from ambergate.services.keybroker.audit import AuditTrail
 from ambergate.services.keybroker.bearer import KEY_BYTES, KEY_NAME, LIFETIME, BearerTokens
 from ambergate.services.keybroker.key_routes import key_routes
@@ -21,6 +21,7 @@ from ambergate.services.keybroker.keys import Keys
 from ambergate.services.keybroker.login import Login
 from ambergate.services.keybroker.managed_keys import ManagedKeys
 from ambergate.services.keybroker.metrics import CountedAudit
+from ambergate.services.keybroker.own_key_routes import own_key_routes
 from ambergate.services.keybroker.passwords import Passwords
 from ambergate.services.keybroker.policies import Policies
 from ambergate.services.keybroker.policy_routes import policy_routes
@@ -52,8 +53,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
     from starlette.applications import Starlette
-    from starlette.routing import Route
 
+    from ambergate.services.keybroker.admin_place import Listening
     from ambergate.services.keybroker.config import Config
     from ambergate.services.keybroker.metrics import BrokerMetrics
     from ambergate.services.keybroker.ports import Audit, Journal, KeyManager, Verifier
@@ -159,6 +160,7 @@ class Options:
         token_lifetime: of users' bearer tokens.
         transfer_rate: transfers of one address; None: as many as there are.
         dangerously_allow_unattested_transfer: whether users can have keys without attestation.
+        listening: the listener that management is at; None: any.
     """
 
     verifier: Verifier | None = None
@@ -166,15 +168,17 @@ class Options:
     token_lifetime: timedelta = LIFETIME
     transfer_rate: Rate | None = None
     dangerously_allow_unattested_transfer: bool = False
+    listening: Listening | None = None
 
     @classmethod
-    def of(cls, config: Config) -> Options:
-        """As the configuration has it."""
+    def of(cls, config: Config, listening: Listening | None = None) -> Options:
+        """As the configuration has it, and where it is managed."""
         return cls(
             verifier=config.verifier,
             token_lifetime=config.token_lifetime,
             transfer_rate=config.transfer_rate,
             dangerously_allow_unattested_transfer=config.dangerously_allow_unattested_transfer,
+            listening=listening,
         )
 
 
@@ -240,7 +244,7 @@ def create_app(  # each is a part of its own
 
 def management_routes(
     state: State, trail: AuditTrail, audit: Audit, *, now: Callable[[], datetime], options: Options
-) -> list[Route]:
+) -> list[ManagementRoute]:
     """Users, policies and keys, for users; and how one becomes a token's holder."""
     tokens = BearerTokens(state.bearer_key, lifetime=options.token_lifetime)
     guard = Guard(state.users, tokens, now=now)
@@ -249,10 +253,14 @@ def management_routes(
     unattested = UnattestedTransfer(
         secrets=state.ring, audit=audit, allowed=options.dangerously_allow_unattested_transfer
     )
-    return [
+    routes = [
         token_route(login, now),
         *user_routes(users, guard, now),
         *own_routes(users, login, guard, now),
         *policy_routes(Policies(store=state.policies, journal=trail), guard, now),
         *key_routes(state.managed_keys(trail), unattested, guard, now),
+        *own_key_routes(state.managed_keys(trail), guard, now),
     ]
+    for route in routes:
+        route.listening = options.listening
+    return routes

@@ -45,6 +45,7 @@ from urllib.parse import urlsplit
 from ambergate.client.settings import MAX_VALUE, ApiKey, parse, parse_url
 from ambergate.client.transport import Peer, tls_context
 from ambergate.core.errors import SettingsError
+from ambergate.services.keybroker.admin_place import AdminPlace
 from ambergate.services.keybroker.background import AttestationClient
 from ambergate.services.keybroker.fetch import KeySetFile, KeySetUrl
 from ambergate.services.keybroker.managers import Managers, managers
@@ -77,6 +78,7 @@ FIXED: Final = {
     "key_encryption_key": "store.key_encryption_key",
     "checkpoint": "audit.checkpoint",
     "metrics": "[metrics]",
+    "admin": "[admin]",
 }
 
 
@@ -95,6 +97,7 @@ class Config:
     token_lifetime: timedelta
     log: Log
     metrics: MetricsPlace | None
+    admin: AdminPlace | None
     transfer_rate: Rate
     dangerously_allow_unattested_transfer: bool
     trust: TrustedIssuers
@@ -136,6 +139,7 @@ def configured(settings: Settings[Tables]) -> Config:
         token_lifetime=timedelta(minutes=file.users.token_minutes),
         log=file.log,
         metrics=problems.attempt(file.metrics.place, folder),
+        admin=problems.attempt(_admin, file, folder),
         transfer_rate=Rate(file.transfer.per_second, file.transfer.burst),
         dangerously_allow_unattested_transfer=file.users.dangerously_allow_unattested_transfer,
         key_set_files=tuple(folder / one.jwks_file for one in file.issuers if one.jwks_file is not None),
@@ -145,6 +149,13 @@ def configured(settings: Settings[Tables]) -> Config:
     )
     problems.settle()
     return config
+
+
+def _admin(file: Tables, folder: Path) -> AdminPlace | None:
+    admin = file.admin
+    if admin.port is not None and admin.port and admin.port == file.listen.port:
+        raise SettingsError("admin.port is that of listen", seen=admin.port, wanted="another")
+    return AdminPlace.of(socket=admin.socket, host=admin.host, port=admin.port, folder=folder)
 
 
 def _trust(tables: Sequence[Issuer], folder: Path) -> TrustedIssuers:

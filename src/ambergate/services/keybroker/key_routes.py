@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _PATH: Final = "/kbs/v1/keys"
 _ONE: Final = f"{_PATH}/{{id}}"
-_QUERY: Final = ("algorithm", "keyLength", "curveType", "transferPolicyId", "after", "limit")
+QUERY: Final = ("algorithm", "keyLength", "curveType", "transferPolicyId", "after", "limit")
 
 
 def key_routes(
@@ -58,7 +58,7 @@ def key_routes(
 
     async def search(request: Request, _: Actor) -> Response:
         refuse_media(request)
-        given = query(request, _QUERY)
+        given = query(request, QUERY)
         asked = page(given)
         work = partial(keys.search.page, wanted_of(given), after=asked.after, limit=asked.read)
         return json_response([kbs_form(each) for each in asked.whole(await run_in_threadpool(work))])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 
@@ -15,8 +15,6 @@ from ambergate.services.keybroker.managed_keys import NewKey
 from ambergate.services.keybroker.wire import instant, parse_key_id
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from ambergate.services.keybroker.ports import Stored
     from ambergate.stores.key_search import FoundKey
 
@@ -106,8 +104,12 @@ class VersionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class StateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`PUT /broker/v1/keys/{id}/state`: of one version, or of all."""
 
-    state: str
-    version: int | None = None
+    state: Literal["enabled", "disabled"]
+    version: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+    def checked(self) -> tuple[bool, int | None]:
+        """Whether to enable, and which version."""
+        return self.state == "enabled", self.version
 
 
 def key_data(text: str) -> bytes:
@@ -163,11 +165,6 @@ def with_versions(key: FoundKey, versions: tuple[Stored, ...]) -> dict[str, obje
         "versions": [{"version": each.version, "state": each.state} for each in versions],
         "policy": versions[-1].policy.to_mapping() if versions else None,
     }
-
-
-def policy_id_of(text: str) -> UUID:
-    """A policy's id in a body. Raises `Malformed`."""
-    return parse_key_id(text)
 
 
 def _label(text: str) -> str:

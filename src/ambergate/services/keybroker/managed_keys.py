@@ -110,6 +110,27 @@ class ManagedKeys(Generic[S]):
             raise
         return self.get(key_id)
 
+    def versions(self, key_id: UUID) -> tuple[S, ...]:
+        """Every version of a key, oldest first.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
+        return self.keys("").ring.catalogue.versions(key_id)
+
+    def rotate(self, key_id: UUID, *, by: str, at: datetime, material: bytes | None = None) -> int:
+        """Add a version, made or given. Returns its number; raises as `Keys.rotate`."""
+        return self.keys(by).rotate(key_id, at=at, material=material)
+
+    def set_state(self, key_id: UUID, *, enabled: bool, version: int | None, by: str, at: datetime) -> None:
+        """Release one version, or all, again or no more. Raises as `Keys.disable`."""
+        keys = self.keys(by)
+        (keys.enable if enabled else keys.disable)(key_id, at=at, version=version)
+
+    def destroy(self, key_id: UUID, version: int, *, by: str, at: datetime) -> None:
+        """Destroy one version. Raises as `Keys.destroy`."""
+        self.keys(by).destroy(key_id, at=at, version=version)
+
     def remove(self, key_id: UUID, *, by: str, at: datetime) -> None:
         """Destroy a key and forget its id.
 

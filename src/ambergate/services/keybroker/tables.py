@@ -142,6 +142,19 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     burst: Annotated[int, Meta(ge=1, le=MAX_BURST, description="Requests of one address and process at once.")] = 400
 
 
+class Admin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[admin]`: where users, policies and keys are managed, if not where enclaves ask. TLS, as there."""
+
+    socket: Annotated[
+        str | None, Meta(description="A UNIX socket, which the broker makes, for its own user alone.")
+    ] = None
+    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[
+        Annotated[int, Meta(ge=0, le=0xFFFF)] | None,
+        Meta(description="TCP port, not `listen.port`; 0 takes a free one. Neither this nor `socket`: as enclaves."),
+    ] = None
+
+
 class Tables(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole configuration of the key broker."""
 
@@ -157,3 +170,4 @@ class Tables(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pkcs11: list[Token] = []
     kmip: list[KmipServer] = []
     vault: list[Vault] = []
+    admin: Admin = Admin()

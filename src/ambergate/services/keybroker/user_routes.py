@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
-from starlette.routing import Route
 
 from ambergate.core.errors import Conflict, Malformed, NotAuthorised, NotFound
-from ambergate.services.keybroker.access import GuardedRoute
+from ambergate.services.keybroker.access import GuardedRoute, ManagementRoute
 from ambergate.services.keybroker.permissions import USERS_CREATE, USERS_DELETE, USERS_SEARCH, USERS_UPDATE
 from ambergate.services.keybroker.requests import JWT, path_id, query, read_json, refuse_media
 from ambergate.services.keybroker.user_wire import PasswordRequest, TokenRequest, UserRequest, UserResponse
@@ -36,7 +35,7 @@ _ONE: Final = f"{_PATH}/{{id}}"
 _HSTS: Final = {"strict-transport-security": "max-age=63072000; includeSubDomains"}  # as there
 
 
-def token_route(login: Login, now: Callable[[], datetime]) -> Route:
+def token_route(login: Login, now: Callable[[], datetime]) -> ManagementRoute:
     """`POST /kbs/v1/token`: the bare token as text."""
 
     async def token(request: Request) -> Response:
@@ -46,7 +45,7 @@ def token_route(login: Login, now: Callable[[], datetime]) -> Route:
         work = partial(login, body.username, body.password, address=address, at=now())
         return Response(await run_in_threadpool(work), media_type=JWT, headers=_HSTS)
 
-    return Route("/kbs/v1/token", token, methods=["POST"])
+    return ManagementRoute("POST", "/kbs/v1/token", token)
 
 
 def user_routes(users: Users, guard: Guard, now: Callable[[], datetime]) -> list[GuardedRoute]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import threading
@@ -18,11 +19,12 @@ from ambergate.services.web.tls import TlsFiles, server_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
     from types import FrameType
 
     from starlette.types import ASGIApp
 
-__all__ = ["TlsFiles", "bound_socket", "running", "serve", "server_context"]
+__all__ = ["TlsFiles", "bound_socket", "bound_unix_socket", "running", "serve", "server_context"]
 
 MAX_CONNECTIONS: Final = 1024  # beyond which new requests get 503 at once
 KEEP_ALIVE: Final = 15  # seconds an idle connection is kept
@@ -51,10 +53,41 @@ def bound_socket(host: str, port: int) -> socket.socket:
     return listener
 
 
+def bound_unix_socket(path: Path) -> socket.socket:
+    """A UNIX socket that only its owner can connect to, mode 0600. One that nobody listens on is replaced.
+
+    Raises:
+        Unavailable: somebody listens there, something else is there, or it cannot be made.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.is_socket() and _abandoned(path):
+            path.unlink()
+        before = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(before)
+    except OSError as exc:
+        listener.close()
+        hint = "is another service running there?"
+        raise Unavailable("the socket cannot be listened on", seen=f"{path}: {exc}", hint=hint) from exc
+    return listener
+
+
+def _abandoned(path: Path) -> bool:
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return True
+    return False
+
+
 def serve(
     live: Live,
-    listener: socket.socket,
-    *,
+    *listeners: socket.socket,
     on_start: Callable[[], None] | None = None,
     watched: Callable[[], bool] = lambda: True,
 ) -> None:
@@ -62,16 +95,16 @@ def serve(
 
     Args:
         live: the application.
-        listener: from `bound_socket`; closed on return.
+        listeners: from `bound_socket` and `bound_unix_socket`; closed on return.
         on_start: called once connections are accepted.
         watched: asked ten times a second; false stops the service as SIGTERM does.
     """
-    _Server(live, on_start=on_start, watched=watched).run(sockets=[listener])
+    _Server(live, on_start=on_start, watched=watched).run(sockets=list(listeners))
 
 
 @contextlib.contextmanager
-def running(app: ASGIApp, tls: TlsFiles, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
-    """The application on a real socket in a thread of its own; yields the port, stops it afterwards.
+def running(app: ASGIApp, tls: TlsFiles, *more: socket.socket, host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """The application on a real socket in a thread of its own, and on more; yields the port, stops it afterwards.
 
     Raises:
         Unavailable: it did not start.
@@ -80,7 +113,7 @@ def running(app: ASGIApp, tls: TlsFiles, *, host: str = "127.0.0.1", port: int =
     listener = bound_socket(host, port)
     accepting = threading.Event()
     server = _Server(live, on_start=accepting.set)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="serve")
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener, *more]}, name="serve")
     thread.start()
     try:
         if not accepting.wait(_START_SECONDS):
