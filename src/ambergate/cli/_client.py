@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 import click
 
-from ambergate.cli._common import now
 from ambergate.client.loading import load, read_file
 from ambergate.core.errors import SettingsError
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ambergate.client.ports import EvidenceSource
-    from ambergate.client.session import Session
     from ambergate.client.settings import Settings
 
 P = ParamSpec("P")
@@ -128,13 +126,6 @@ class SimulatedProgram:
                 identity = EnclaveIdentity.of_program([self._program])
                 self._loaded = SimulatedEvidenceSource(SimulatedPlatform.load(self._directory), identity)
             return self._loaded
-
-
-def session(settings: Settings, source: EvidenceSource) -> Session:
-    """A session on the system's clock and randomness."""
-    from ambergate.client.session import Session
-
-    return Session(settings, source, now=now, token_bytes=os.urandom)
 
 
 def client_options(command: Callable[P, R]) -> Callable[..., R]:

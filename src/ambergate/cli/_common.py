@@ -10,46 +10,41 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 import click
 
-from ambergate.core.errors import (
-    AmberError,
-    Malformed,
-    NotAuthorised,
-    NotGenuine,
-    NotIntact,
-    NotWelcome,
-    ReleaseRefused,
-    TokenRejected,
-    Unavailable,
+from ambergate.cli._telling import (
+    EXIT_ERROR,
+    EXIT_NOT_GENUINE,
+    EXIT_OK,
+    EXIT_REFUSED,
+    EXIT_UNREACHABLE,
+    EXIT_USAGE,
+    describe,
+    exit_code,
+    now,
 )
+from ambergate.core.errors import AmberError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+__all__ = [
+    "EXIT_ERROR",
+    "EXIT_NOT_GENUINE",
+    "EXIT_OK",
+    "EXIT_REFUSED",
+    "EXIT_UNREACHABLE",
+    "EXIT_USAGE",
+    "describe",
+    "echo_json",
+    "exit_code",
+    "fail",
+    "instant",
+    "json_option",
+    "now",
+    "reports_errors",
+]
+
 P = ParamSpec("P")
 R = TypeVar("R")
-
-EXIT_OK = 0
-EXIT_ERROR = 1
-EXIT_USAGE = 2
-EXIT_REFUSED = 3
-EXIT_NOT_GENUINE = 4
-EXIT_UNREACHABLE = 5
-
-_EXIT_CODES: tuple[tuple[type[AmberError], int], ...] = (
-    (NotWelcome, EXIT_REFUSED),
-    (ReleaseRefused, EXIT_REFUSED),
-    (NotAuthorised, EXIT_REFUSED),
-    (TokenRejected, EXIT_REFUSED),
-    (NotGenuine, EXIT_NOT_GENUINE),
-    (Malformed, EXIT_NOT_GENUINE),
-    (NotIntact, EXIT_NOT_GENUINE),
-    (Unavailable, EXIT_UNREACHABLE),
-)
-
-
-def now() -> datetime:
-    """This instant, in UTC."""
-    return datetime.now(UTC)
 
 
 def instant(text: str | None) -> datetime:
@@ -64,31 +59,9 @@ def instant(text: str | None) -> datetime:
     return given if given.tzinfo else given.replace(tzinfo=UTC)
 
 
-def exit_code(error: AmberError) -> int:
-    """The exit code that stands for this kind of error."""
-    return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), EXIT_ERROR)
-
-
 def echo_json(value: object) -> None:
     """Print one JSON document."""
     click.echo(json.dumps(value, indent=2, default=str))
-
-
-def describe(error: AmberError) -> str:
-    """The error for a person: what failed, what was seen, what was wanted, the next step."""
-    lines = [f"error: {error.message}"]
-    step = getattr(error, "step", None)
-    for label, value in (("step", step), ("seen", error.seen), ("wanted", error.wanted)):
-        if value is not None:
-            lines.append(f"  {label + ':':8}{value}")
-    lines.extend(
-        f"  {m.get('rule', '')}: seen {m.get('seen', '')}, wanted {m.get('wanted', '')}"
-        for m in getattr(error, "mismatches", ())
-    )
-    lines.extend(describe(problem) for problem in getattr(error, "problems", ()))
-    if error.hint:
-        lines.append(f"  next:   {error.hint}")
-    return "\n".join(lines)
 
 
 def fail(error: AmberError, *, as_json: bool) -> NoReturn:

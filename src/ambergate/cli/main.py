@@ -18,7 +18,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "collateral": ("collateral:group", "Fetch, show, carry and compare collateral."),
     "demo": ("demo:command", "Run the whole system on this machine and show the six steps."),
     "keybroker": ("keybroker:group", "The key broker."),
-    "manifest": ("manifest:group", "Check and compare Gramine manifests."),
+    "manifest": ("manifest:group", "Check and convert Gramine manifests."),
     "mount": ("mount:command", "Keep the /dev/amber files mounted in a directory."),
     "policy": ("policy:group", "Write, check, test, explain and manage policies."),
     "quote": ("quote:group", "Show and verify quotes."),

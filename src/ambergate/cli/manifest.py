@@ -50,7 +50,7 @@ delivery_option: Callable[[Any], Any] = click.option(
 
 @click.group()
 def group() -> None:
-    """Check Gramine manifests."""
+    """Check and convert Gramine manifests."""
 
 
 @group.command()
@@ -84,6 +84,75 @@ def check(
         click.echo(f"{counts['error']} errors, {counts['warning']} warnings, {counts['converted']} for convert to mend")
     if counts["error"]:
         sys.exit(EXIT_ERROR)
+
+
+@group.command()
+@click.argument("file", type=_FILE)
+@click.option("-o", "--out", type=_FILE, required=True, help="The manifest to write; replaced as a whole.")
+@define_option
+@libdir_option
+@delivery_option
+@click.option(
+    "--agent-dir", type=click.Path(file_okay=False, path_type=Path), help="Where the agent's files go; beside OUT."
+)
+@click.option("--external-config", type=_FILE, help="Leave addresses and API key to this file, which nobody measures.")
+@click.option("--cacerts", type=_FILE, help="PEM roots of the services, to be measured with the agent.")
+@click.option("--require", metavar="token,secret", default="", help="Do not start the application without these.")
+@click.option("--allow-argument", multiple=True, metavar="PATTERN", help="Arguments that may come from outside.")
+@click.option("--insecure-measure-apikey", is_flag=True, help="Leave the API key where everybody can read it.")
+@json_option
+@reports_errors
+def convert(  # noqa: PLR0913  click passes one argument an option
+    file: Path,
+    *,
+    out: Path,
+    defines: dict[str, str],
+    gramine_libdir: str | None,
+    delivery: str | None,
+    agent_dir: Path | None,
+    external_config: Path | None,
+    cacerts: Path | None,
+    require: str,
+    allow_argument: tuple[str, ...],
+    insecure_measure_apikey: bool,
+    as_json: bool,
+) -> None:
+    """Make of the manifest in FILE one that stock Gramine accepts, with the agent in it.
+
+    What was not ours stays as it is written. Beside OUT there will be a directory with the agent's files.
+    """
+    from ambergate.cli._manifest_convert import Asked, convert
+    from ambergate.graminize.convert import NotConvertible
+    from ambergate.graminize.source import read_manifest
+
+    around = surroundings(defines, gramine_libdir)
+    asked = Asked(
+        out=out,
+        delivery=delivery or "shim",
+        agent_directory=agent_dir,
+        external=external_config,
+        cacerts=cacerts,
+        require=tuple(name.strip() for name in require.split(",") if name.strip()),
+        allow_arguments=allow_argument,
+        insecure_measure_apikey=insecure_measure_apikey,
+    )
+    try:
+        done = convert(read_manifest(file, around), around, asked)
+    except NotConvertible as error:
+        if not as_json:
+            for each in error.found:
+                click.echo("\n".join(_words(file, each)), err=True)
+        raise
+    if as_json:
+        agent = {"directory": done.agent_directory, "files": done.files, "bytes": done.size}
+        told = {"out": str(out), "delivery": asked.delivery, "form": done.output.form.value, "notes": list(done.notes)}
+        echo_json({**told, "external": list(done.conversion.external), "agent": agent})
+        return
+    click.echo(f"{out}: {asked.delivery}")
+    if done.agent_directory is not None:
+        click.echo(f"  {done.agent_directory}: {done.files} files of the agent, {done.size / 1e6:.0f} MB, all trusted")
+    for note in done.notes:
+        click.echo(f"  {note}")
 
 
 def surroundings(defines: dict[str, str], libdir: str | None) -> Surroundings:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ambergate.cli._client import Choice, client_options, say, session
+from ambergate.cli._client import Choice, client_options, say
 from ambergate.cli._common import now, reports_errors
+from ambergate.cli._late import session
 from ambergate.client.settings import with_token_cache
 from ambergate.core.errors import SettingsError, Unavailable
 from ambergate.devices import fuse, mounting

@@ -8,53 +8,18 @@ import os
 import shutil
 import sys
 import threading
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import click
 
-from ambergate.cli._client import Choice, SimulatedProgram, client_options, say, session
+from ambergate.cli._client import Choice, client_options, say
 from ambergate.cli._common import now, reports_errors
+from ambergate.cli._late import LateSession
 from ambergate.cli._run_options import Start, start_options
 from ambergate.client.settings import with_token_cache
 from ambergate.devices import delivery
 from ambergate.devices.launch import NotStarted
 from ambergate.devices.model import Tree
-
-if TYPE_CHECKING:
-    from ambergate.client.ports import EvidenceSource
-    from ambergate.client.session import Session
-    from ambergate.client.settings import Settings
-
-
-class _LateSession:
-    """A session that is made when it is first used: its imports (TLS, HTTP) do not delay the program's start."""
-
-    def __init__(self, settings: Settings, source: EvidenceSource) -> None:
-        self._settings = settings
-        self._source = source
-        self._lock = threading.Lock()
-        self._session: Session | None = None
-
-    def token(self, *asked: object) -> str:
-        """As `Session.token`."""
-        return self.session().token(*asked)  # type: ignore[arg-type]  # what the tree asks
-
-    def secret(self, *asked: object) -> bytes:
-        """As `Session.secret`."""
-        return self.session().secret(*asked)  # type: ignore[arg-type]  # what the tree asks
-
-    def session(self) -> Session:
-        """The session."""
-        with self._lock:
-            if self._session is None:
-                self._session = session(self._settings, self._source)
-            return self._session
-
-    def warm(self) -> None:
-        """Do in the background, once the program runs, what its first read would wait for."""
-        self.session()
-        if isinstance(self._source, SimulatedProgram):
-            self._source.load()
 
 
 @click.command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
@@ -95,7 +60,7 @@ def _job(chosen: Choice, start: Start, program: tuple[str, ...]) -> delivery.Job
     settings = with_token_cache(chosen.settings(), os.environ)
     if shutil.which(program[0]) is None:
         raise NotStarted(program[0], errno.EACCES if os.path.lexists(program[0]) else errno.ENOENT)
-    late = _LateSession(settings, chosen.source(program[0]))
+    late = LateSession(settings, chosen.source(program[0]))
     return delivery.Job(
         program=program,
         environ=os.environ,

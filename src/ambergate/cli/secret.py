@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from ambergate.cli._client import Choice, client_options, session, write_out
+from ambergate.cli._client import Choice, client_options, write_out
 from ambergate.cli._common import echo_json, json_option, reports_errors
+from ambergate.cli._late import session
 
 
 @click.group()

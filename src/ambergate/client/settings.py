@@ -191,7 +191,7 @@ def parse_url(name: str, text: str) -> Url | None:
         raise refused(name, "is not an https URL", seen=parts.scheme or text[:80], wanted="https")
     if parts.username is not None or parts.query or parts.fragment or "?" in text or "#" in text:
         raise refused(name, "holds more than host, port and path", wanted=wanted)
-    if not (_HOST.fullmatch(host) or _is_address(host)) or not 0 < port < 1 << 16 or not _PATH.fullmatch(parts.path):
+    if not (_HOST.fullmatch(host) or is_address(host)) or not 0 < port < 1 << 16 or not _PATH.fullmatch(parts.path):
         raise refused(name, "is not a URL", seen=text[:80], wanted=wanted)
     path = parts.path if parts.path.endswith("/") else parts.path + "/"
     return Url(host=host, port=port, path=DEFAULT_PATH if name == "endpoint_url" and path == "/" else path)
@@ -205,7 +205,7 @@ def parse_addresses(name: str, text: str) -> tuple[str, ...]:
     """
     addresses = tuple(part.strip("[]") for part in re.split(r"[,\s]+", text) if part)
     for address in addresses:
-        if not _is_address(address):
+        if not is_address(address):
             raise refused(name, "is not an IP address", seen=address[:80], wanted="IPv4 or IPv6, several with commas")
     if len(addresses) > MAX_ADDRESSES:
         raise refused(name, "names too many addresses", seen=len(addresses), wanted=f"<= {MAX_ADDRESSES}")
@@ -253,7 +253,8 @@ def _seconds(name: str, text: str) -> float:
         raise refused(name, "is not a number of seconds", seen=text[:80]) from exc
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether a text is an IPv4 or IPv6 address, without a zone."""
     try:
         ipaddress.ip_address(text)
     except ValueError:

@@ -13,63 +13,34 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import stat
 import sys
 import threading
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from ambergate.core.errors import SettingsError, Unavailable
 from ambergate.devices import directory, fuse, launch, namespace, reach
-from ambergate.devices.handing import Destinations, Handed
+from ambergate.devices.becoming import (
+    AMBER_DIR,
+    REQUIRABLE,
+    Job,
+    become_by_prefetch,
+    become_by_shim,
+    given_place,
+    kept,
+    take,
+)
 from ambergate.devices.nodes import DIRECTORY
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
-    from ambergate.devices.model import Tree
+__all__ = ["REQUIRABLE", "WAYS", "Job", "run"]
 
 WAYS: Final = ("auto", "fuse", "shim", "prefetch", "directory")
-REQUIRABLE: Final = ("token", "secret")
-AMBER_DIR: Final = "AMBER_DIR"  # tells the program where the files are
-# Settings that the program has no need to know.
-PRIVATE_VARIABLES: Final = ("AMBER_APIKEY", "AMBER_APIKEY_FILE")
-_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _UNMOUNT_SECONDS: Final = 1.0  # that the file system's thread has to end after the program did
 _READY_SECONDS: Final = 10.0  # until the kernel has been answered for the first time
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """A program to be run.
-
-    Attributes:
-        program: its name or path, and arguments.
-        environ: the environment to start from.
-        tree: the files.
-        born: the files' times, in nanoseconds since the epoch.
-        user_namespace: whether the mount takes a user namespace; without root it must.
-        device: `/dev/fuse`.
-        on_started: called when the program runs.
-        say: told, in one line, what the user should know.
-        require: what must be had before the program starts: of `REQUIRABLE`.
-        secret_to: where the secret goes besides its file.
-        warm: does what the first read would wait for.
-    """
-
-    program: Sequence[str]
-    environ: Mapping[str, str]
-    tree: Tree
-    born: int
-    user_namespace: bool
-    device: Path = fuse.FUSE_DEVICE
-    on_started: Callable[[], None] = lambda: None
-    say: Callable[[str], None] = lambda _line: None
-    require: tuple[str, ...] = ()
-    secret_to: Destinations = field(default_factory=Destinations)
-    warm: Callable[[], None] | None = None
 
 
 def run(job: Job, way: str) -> int:
@@ -116,7 +87,7 @@ def _by_first(job: Job) -> int:
         job.say(f"{reasons[0]}; delivery shim: each read is fresh")
         return _by_shim(job)
     reasons.append(f"no shim: {no_shim}")
-    if _given_place() is not None:
+    if given_place() is not None:
         job.say(f"{'; '.join(reasons)}; delivery prefetch, as fresh as the start")
         return _by_prefetch(job)
     job.say(f"{'; '.join(reasons)}; delivering by files in a directory, as fresh as the start")
@@ -182,22 +153,11 @@ def _started(job: Job, child: launch.Child, had: Mapping[str, bytes]) -> None:
         had: contents that were fetched already.
     """
     try:
-        child.go(job.program[0], _handed(job, had))
+        child.go(job.program[0], take(job, had))
     except BaseException:
         child.abandon()
         raise
     job.on_started()
-
-
-def _handed(job: Job, had: Mapping[str, bytes]) -> Handed:
-    """What the program takes along.
-
-    Raises:
-        AmberError: something required could not be had: the program must not start.
-    """
-    wanted = (*job.require, *(("secret",) if job.secret_to else ()))
-    contents = {**had, **{name: directory.content(job.tree, name) for name in dict.fromkeys(wanted) if name not in had}}
-    return job.secret_to.hand(contents["secret"]) if job.secret_to else Handed()
 
 
 class _Server:
@@ -246,17 +206,17 @@ class _Server:
 
 
 def _by_shim(job: Job) -> int:
+    place = given_place()
+    if place is not None:  # an enclave: its first process becomes the program
+        become_by_shim(job, place)
     from ambergate.devices import shim_launch  # noqa: PLC0415 - an agent's imports, which the other ways do without
 
     reason = shim_launch.why_no_shim()  # before anything is fetched
     if reason is not None:
         raise Unavailable("there is no shim here", code="no-shim", seen=reason, hint="--delivery directory needs none")
-    handed = _handed(job, {})
+    handed = take(job, {})
     handed.write_keys()
-    environ, program = {**_kept(job), **handed.environ()}, handed.command(job.program)
-    place = _given_place()
-    if place is not None:  # an enclave: its first process becomes the program
-        shim_launch.become_with_shim(job.tree, program, environment=environ, directory=place, warm=job.warm)
+    environ, program = {**kept(job), **handed.environ()}, handed.command(job.program)
     return shim_launch.run_with_shim(job.tree, program, environment=environ, warm=job.warm)
 
 
@@ -272,36 +232,16 @@ def _why_no_shim(job: Job) -> str | None:
 
 
 def _by_prefetch(job: Job) -> NoReturn:
-    given = _given_place()
-    if given is None:
-        staging = directory.staging()
-        try:
-            namespace.enter(user_namespace=job.user_namespace)
-            namespace.mount_amber(namespace.tmpfs_mounter(), staging)
-        finally:
-            staging.rmdir()
-    place = given or Path(DIRECTORY)
-    handed = _handed(job, directory.fill(job.tree, place))
-    if given is None:
-        namespace.seal(DIRECTORY)
-    handed.write_keys()
-    launch.become(handed.command(job.program), {**_environment(job, str(place)), **handed.environ()})
-
-
-def _given_place() -> Path | None:
-    """`/dev/amber` where it is an empty directory of ours already: a tmpfs by a Gramine manifest or a container.
-
-    Nobody else may write there, who could stand in for the agent: a directory that is open to others is closed first,
-    and one of another user than root is none.
-    """
+    given = given_place()
+    if given is not None:
+        become_by_prefetch(job, given)
+    staging = directory.staging()
     try:
-        found = os.lstat(DIRECTORY)
-        usable = stat.S_ISDIR(found.st_mode) and found.st_uid in {0, os.geteuid()} and not os.listdir(DIRECTORY)  # noqa: PTH208
-        if usable and found.st_mode & _OTHERS_WRITE:
-            os.chmod(DIRECTORY, 0o700)  # noqa: PTH101 - nothing here needs more than strings
-    except OSError:
-        return None
-    return Path(DIRECTORY) if usable and os.access(DIRECTORY, os.W_OK | os.X_OK) else None
+        namespace.enter(user_namespace=job.user_namespace)
+        namespace.mount_amber(namespace.tmpfs_mounter(), staging)
+    finally:
+        staging.rmdir()
+    become_by_prefetch(job, Path(DIRECTORY), seal=lambda: namespace.seal(DIRECTORY))
 
 
 def _by_directory(job: Job) -> int:
@@ -337,8 +277,4 @@ def _prepared(job: Job, place: Path, mask: set[signal.Signals]) -> launch.Child:
 
 
 def _environment(job: Job, place: str) -> dict[str, str]:
-    return {**_kept(job), AMBER_DIR: place}
-
-
-def _kept(job: Job) -> dict[str, str]:
-    return {name: value for name, value in job.environ.items() if name not in PRIVATE_VARIABLES}
+    return {**kept(job), AMBER_DIR: place}

@@ -16,20 +16,19 @@ import stat
 import threading
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ambergate.core.errors import Unavailable
-from ambergate.devices.nodes import FILES, os_error
+from ambergate.devices.nodes import FILES, FUSE_DEVICE, os_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from ambergate.devices.model import Tree
 
 T = TypeVar("T")
 
-FUSE_DEVICE: Final = Path("/dev/fuse")
 LIBRARIES: Final = ("libfuse3.so.4", "libfuse3.so.3")  # sonames, newest first
 MAX_THREADS: Final = 64  # requests answered at once; each read that waits for a service takes one
 MAX_FETCHES: Final = 256  # threads that fetch, those included whose reader gave up; further readers wait

@@ -161,8 +161,13 @@ def outcome(pid: int) -> int:
                 os.kill(pid, arrived.si_signo)
 
 
-def become(program: Sequence[str], environ: Mapping[str, str]) -> NoReturn:
+def become(program: Sequence[str], environ: Mapping[str, str], *, executable: str | None = None) -> NoReturn:
     """Become the program: this process, its descriptors that are inheritable, its surroundings.
+
+    Args:
+        program: its name or path, and arguments.
+        environ: its environment.
+        executable: its file, when it goes by another name.
 
     Raises:
         NotStarted: it could not be.
@@ -171,9 +176,9 @@ def become(program: Sequence[str], environ: Mapping[str, str]) -> NoReturn:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     try:
-        os.execvpe(program[0], list(program), dict(environ))  # noqa: S606 - the user's own program, no shell
+        os.execvpe(executable or program[0], list(program), dict(environ))  # noqa: S606 - the user's own program, no shell
     except OSError as exc:
-        raise NotStarted(program[0], exc.errno or errno.EIO) from exc
+        raise NotStarted(executable or program[0], exc.errno or errno.EIO) from exc
 
 
 def _ended(pid: int) -> int | None:

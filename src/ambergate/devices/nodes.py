@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ambergate.core.errors import (
@@ -21,6 +22,7 @@ from ambergate.core.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+FUSE_DEVICE: Final = Path("/dev/fuse")
 DIRECTORY: Final = "/dev/amber"
 MAX_CONTENT: Final = 64 * 1024  # bytes that a file gives or takes; E2BIG beyond
 

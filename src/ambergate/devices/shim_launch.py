@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from ambergate.devices.model import Tree
 
-__all__ = ["become_with_shim", "run_with_shim", "shim_available", "why_no_shim"]
+__all__ = ["become_with_shim", "find_shim", "run_with_shim", "shim_available", "why_no_shim"]
 
 AMBER_DIR: Final = "AMBER_DIR"  # the directory that the files are made in
 AMBER_AGENT: Final = "AMBER_AGENT"  # the agent's socket
@@ -112,10 +112,12 @@ def become_with_shim(
     environment: Mapping[str, str],
     directory: Path,
     warm: Callable[[], None] | None = None,
+    executable: str | None = None,
 ) -> NoReturn:
     """Become the program, with an agent beside it: for enclaves, where the first process should be the program.
 
-    Args: as `run_with_shim`; nobody empties the directory afterwards.
+    Args: as `run_with_shim`; nobody empties the directory afterwards. `executable` is the program's file, when it goes
+    by another name.
 
     Raises:
         SettingsError: the program cannot be started, or the directory's path is too long.
@@ -123,12 +125,11 @@ def become_with_shim(
     """
     library = find_shim()
     agent = _start(model, directory, warm, kept_by_program=True)
-    _python_signals_as_before()
     try:
-        os.execvpe(command[0], list(command), _environment(environment, library, directory))  # noqa: S606 - no shell
-    except OSError as exc:
+        launch.become(command, _environment(environment, library, directory), executable=executable)
+    except launch.NotStarted:
         _stop(agent)
-        raise launch.NotStarted(command[0], exc.errno or errno.EIO) from exc
+        raise
 
 
 def _start(model: Tree, place: Path, warm: Callable[[], None] | None, *, kept_by_program: bool) -> _Started:
@@ -203,12 +204,6 @@ def _stop(agent: _Started) -> None:
     os.close(agent.ends)
     with contextlib.suppress(ChildProcessError):
         os.waitpid(agent.pid, 0)
-
-
-def _python_signals_as_before() -> None:
-    """Python ignores these two, and an ignored signal stays ignored in the program."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 
 
 def _environment(environment: Mapping[str, str], library: Path, place: Path) -> dict[str, str]:

@@ -21,14 +21,22 @@ AGENT: Final = "/ambergate"
 INTERPRETER: Final = f"{AGENT}/bin/python3"
 SCRIPT: Final = f"{AGENT}/launch.py"
 LIBRARIES: Final = f"{AGENT}/lib"
-# -I -S: neither environment nor site-packages decide what is imported. -B, and a prefix where nothing is: no compiled
-# files are looked for, which nobody measured.
-START: Final = ("python3", "-I", "-S", "-B", "-X", "pycache_prefix=/nonexistent", SCRIPT)
+# By its whole path: a bare name would be looked for on PATH. -I -S: neither environment nor site-packages decide what
+# is imported. -B, and a prefix where nothing is: no compiled files are looked for, which nobody measured.
+START: Final = (INTERPRETER, "-I", "-S", "-B", "-X", "pycache_prefix=/nonexistent", SCRIPT)
 AMBER_DIRECTORY: Final = "/dev/amber"
 DELIVERIES: Final = ("shim", "prefetch", "native")
 DEFAULT_DELIVERY: Final = "shim"
 # Options of the launcher; each takes one value.
-OPTIONS: Final = ("--delivery", "--require", "--secret-to", "--external", "--library-path", "--allow-argument")
+OPTIONS: Final = (
+    "--delivery",
+    "--require",
+    "--secret-to",
+    "--external",
+    "--allow-argument",
+    "--library-path",
+    "--preload",
+)
 _PREFIXES: Final = ("amber_", "kbs_")
 
 
@@ -51,7 +59,11 @@ class Start:
     @property
     def delivery(self) -> str | None:
         """By which way the launcher delivers; None where there is none."""
-        return dict(self.options).get("--delivery")
+        return next(iter(self.told("--delivery")), None)
+
+    def told(self, option: str) -> tuple[str, ...]:
+        """What the launcher is told by an option."""
+        return tuple(value for name, value in self.options if name == option)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

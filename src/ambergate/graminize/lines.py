@@ -36,6 +36,16 @@ def lines_of(text: str) -> Mapping[KeyPath, int]:
         return {}
 
 
+def headers_of(text: str) -> list[tuple[KeyPath, int]]:
+    """Path and line of each table that has a header, in a valid TOML text; none where this is lost."""
+    scanner = _Scanner(text)
+    try:
+        scanner.run()
+    except (_LostError, tomllib.TOMLDecodeError, RecursionError):
+        return []
+    return scanner.headers
+
+
 class _LostError(Exception):
     """This is not TOML as we know it."""
 
@@ -48,6 +58,7 @@ class _Scanner:
         self._line = 1
         self._found: dict[KeyPath, int] = {}
         self._elements: dict[KeyPath, int] = {}  # arrays of tables -> how many there are
+        self.headers: list[tuple[KeyPath, int]] = []
 
     def run(self) -> Mapping[KeyPath, int]:
         """All of it."""
@@ -76,6 +87,7 @@ class _Scanner:
             self._elements[path] = self._elements.get(path, -1) + 1
             path = self._last(path)
         self._note(path, line)
+        self.headers.append((path, line))
         return path
 
     def _last(self, path: KeyPath) -> KeyPath:

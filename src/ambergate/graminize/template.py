@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ambergate.core.errors import SettingsError, TooLarge
+from ambergate.core.errors import SettingsError, TooLarge, Unavailable
+from ambergate.graminize.linking import linked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,11 +32,10 @@ MAX_RENDERED: Final = 4 * 1024 * 1024  # characters
 MEMORY: Final = 256 * 1024 * 1024  # bytes above what Python and Jinja take
 CPU_SECONDS: Final = 5
 WALL_SECONDS: Final = 60.0  # a machine may be busy with others
-ASK_SECONDS: Final = 20.0  # for a program to list its libraries, or an interpreter its path
+ASK_SECONDS: Final = 20.0  # for an interpreter to list its path
 MAX_LISTED: Final = 256 * 1024  # bytes of such a list
 # Where Gramine's packages put its own files; another prefix with --gramine-libdir.
 PKGLIBDIR: Final = "/usr/lib/x86_64-linux-gnu/gramine"
-LOADER: Final = Path("/lib64/ld-linux-x86-64.so.2")
 # The environment that a template may read never holds these.
 PRIVATE_VARIABLES: Final = ("AMBER_APIKEY", "AMBER_APIKEY_FILE")
 _JINJA: Final = re.compile(r"\{[{%#]")
@@ -53,11 +53,13 @@ class Surroundings:
         defines: the values of `-D NAME=VALUE`.
         environ: the environment that `env` shows, without what is private.
         pkglibdir: the directory of Gramine's own files, `gramine.pkglibdir`.
+        answers: what templates asked about programs so far: each is asked once.
     """
 
     defines: Mapping[str, str] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict)
     pkglibdir: str = PKGLIBDIR
+    answers: dict[str, list[str]] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +91,9 @@ def render(text: str, surroundings: Surroundings) -> Rendered:
     """
     if len(text.encode("utf-8", "surrogateescape")) > MAX_TEMPLATE:
         raise TooLarge("the template is too long", wanted=f"<= {MAX_TEMPLATE} bytes")
-    answers: dict[str, list[str]] = {}
+    answers = surroundings.answers
     while True:
-        told = _ask_worker(text, surroundings, answers)
+        told = _ask_worker(text, surroundings)
         if "wanted" in told:
             function, argument = told["wanted"]
             answers[f"{function}:{argument}"] = _FUNCTIONS[function](argument, surroundings)
@@ -103,7 +105,7 @@ def render(text: str, surroundings: Surroundings) -> Rendered:
         return Rendered(text=plain, lines=lines, read=tuple(told["read"]))
 
 
-def _ask_worker(text: str, surroundings: Surroundings, answers: Mapping[str, list[str]]) -> dict[str, Any]:
+def _ask_worker(text: str, surroundings: Surroundings) -> dict[str, Any]:
     environ = {name: value for name, value in surroundings.environ.items() if name not in PRIVATE_VARIABLES}
     request = {
         "text": text,
@@ -112,7 +114,7 @@ def _ask_worker(text: str, surroundings: Surroundings, answers: Mapping[str, lis
         "env": environ,
         "pkglibdir": surroundings.pkglibdir,
         "python": _python_facts(),
-        "answers": answers,
+        "answers": surroundings.answers,
         "memory": MEMORY,
         "cpu": CPU_SECONDS,
         "limit": MAX_RENDERED,
@@ -185,9 +187,10 @@ def _libraries(program: str, _surroundings: Surroundings) -> list[str]:
     path = Path(program)
     if not path.is_file():
         raise _failed(f"ldd: no such file: {program[:80]}", None)
-    said = _output([str(LOADER), "--list", str(path.resolve())])
-    found = re.findall(r"(?:=> |^\s*)(/[^\n]+?) \(0x[0-9a-f]+\)$", said, re.MULTILINE)
-    return sorted(set(found))
+    try:
+        return sorted({str(file) for _, file in linked(path)})
+    except Unavailable as exc:
+        raise _failed(f"ldd: {exc.seen}", None) from exc
 
 
 def _sys_path(interpreter: str, surroundings: Surroundings) -> list[str]:

@@ -28,7 +28,7 @@ if sys.argv[2] != "-":
     os.chown("/dev/amber", int(sys.argv[2]), -1)
 os.execv(sys.argv[3], sys.argv[3:])
 """
-PLACE: Final = "from ambergate.devices import delivery; print(delivery._given_place())"
+PLACE: Final = "from ambergate.devices.becoming import given_place; print(given_place())"
 
 
 def there(mode: str, owner: str, *command: str, **environ: str) -> subprocess.CompletedProcess[str]:

@@ -40,7 +40,8 @@ def test_the_host_sees_nothing_of_it(client: Client) -> None:
     ) as process:
         assert line(process) == "12"
         assert not Path("/dev/amber").exists()
-        assert "amber" not in Path("/proc/self/mounts").read_text()
+        sources = {each.split()[0] for each in Path("/proc/self/mounts").read_text().splitlines()}
+        assert sources.isdisjoint({"amber", "amber-dev"})  # other tests may have a platform's files mounted
         tell(process)
         assert process.wait(10) == 4
 

@@ -66,7 +66,8 @@ def now() -> datetime:
 def main(kind: str, *program: str) -> int:
     settings = load(environ=os.environ).settings
     if kind == "session":
-        from ambergate.cli._client import SimulatedProgram, measured_file, session  # noqa: PLC0415 - most need none
+        from ambergate.cli._client import SimulatedProgram, measured_file  # noqa: PLC0415 - most need none
+        from ambergate.cli._late import session  # noqa: PLC0415
 
         source = SimulatedProgram(Path(os.environ["AMBER_SIMULATOR"]), measured_file(program[0]))
         tree = Tree(session(settings, source), settings, now=now)

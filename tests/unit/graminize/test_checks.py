@@ -31,7 +31,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def found(place: Path, *changes: tuple[str, str], more: str = "", delivery: str | None = None) -> dict[str, Severity]:
-    """Rules that find something, but for the one that the right manifest has as well: the seed's keys."""
+    """Rules that find something, but for the one that the right manifest has as well: `sgx.amber_*` keys."""
     problems = check(manifest(*changes, more=more, at=place), delivery=delivery)
     return {problem.rule: problem.severity for problem in problems if problem.rule != "stock-gramine"}
 
@@ -65,9 +65,9 @@ CASES = [
     ("apikey-file", WARNING, (DCAP, DCAP), 'loader.env.AMBER_APIKEY_FILE = "/key"'),
     ("amber-passthrough", ERROR, (DCAP, DCAP), "loader.env.AMBER_KBS_KEYID = { passthrough = true }"),
     ("kbs-incomplete", ERROR, ('sgx.kbs_keyid = "ae6281b3-e4fe-3db5-82fd-eed40f6e4f18"', ""), ""),
-    ("host-decides", ERROR, (DCAP, DCAP), "loader.insecure__use_cmdline_argv = true"),
-    ("host-decides", ERROR, (DCAP, DCAP), "loader.insecure__use_host_env = true"),
-    ("host-decides", ERROR, (DCAP, DCAP), 'sgx.file_check_policy = "allow_all_but_log"'),
+    ("host-arguments", ERROR, (DCAP, DCAP), "loader.insecure__use_cmdline_argv = true"),
+    ("host-environment", ERROR, (DCAP, DCAP), "loader.insecure__use_host_env = true"),
+    ("host-files", ERROR, (DCAP, DCAP), 'sgx.file_check_policy = "allow_all_but_log"'),
     ("host-variable", ERROR, (DCAP, DCAP), "loader.env.LD_PRELOAD = { passthrough = true }"),
     ("weaker", WARNING, (DCAP, DCAP), "loader.insecure__disable_aslr = true"),
     ("weaker", WARNING, (DCAP, DCAP), "sgx.insecure__rpc_thread_num = 4"),

@@ -16,7 +16,7 @@ RULES: Final[tuple[Rule, ...]] = (*options.RULES, *settings.RULES, *enclave.RULE
 _ORDER: Final = {severity: place for place, severity in enumerate(Severity)}
 
 
-def check(manifest: Manifest, *, delivery: str | None = None) -> list[Problem]:
+def check(manifest: Manifest, *, delivery: str | None = None, converting: bool = False) -> list[Problem]:
     """All problems of a manifest, by line.
 
     Says nothing about what the application does, nor about files that are not on this machine.
@@ -24,7 +24,8 @@ def check(manifest: Manifest, *, delivery: str | None = None) -> list[Problem]:
     Args:
         manifest: the manifest.
         delivery: how it will be converted; what a converted one says itself counts more.
+        converting: whether it is being converted now.
     """
-    subject = Subject.of(manifest, delivery)
+    subject = Subject.of(manifest, delivery, converting=converting)
     found = [problem for rule in RULES for problem in rule(subject)]
     return sorted(found, key=lambda problem: (problem.line or 0, _ORDER[problem.severity], problem.rule, problem.key))

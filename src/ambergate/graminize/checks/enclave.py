@@ -21,21 +21,24 @@ if TYPE_CHECKING:
     from ambergate.graminize.checks.subject import Subject
 
 _EPID: Final = "Intel has ended EPID's service: nobody can verify such a quote"
-# Flags that let the host decide what only who signs the enclave should: key, value that is bad, what follows.
+# What lets the host decide what only the signer should: rule, key, bad value, what follows, what to write.
 _HOST_DECIDES: Final = (
     (
+        "host-arguments",
         ("loader", "insecure__use_cmdline_argv"),
         True,
         "the host chooses the arguments, and the launcher is an interpreter: it would run any code",
-        'loader.argv = ["name", "argument"]',
+        'loader.argv = ["name", "argument"], or convert --external-config FILE --allow-argument PATTERN',
     ),
     (
+        "host-environment",
         ("loader", "insecure__use_host_env"),
         True,
         "the host chooses LD_PRELOAD, and so the code; and every amber setting",
         "loader.env for each variable",
     ),
     (
+        "host-files",
         ("sgx", "file_check_policy"),
         "allow_all_but_log",
         "the host chooses the content of every file that is not trusted, code too",
@@ -82,12 +85,10 @@ def debug(subject: Subject, /) -> Iterator[Problem]:
 
 def host_decides(subject: Subject, /) -> Iterator[Problem]:
     """What lets the host choose code or settings."""
-    for path, bad, why, wanted in _HOST_DECIDES:
+    for rule, path, bad, why, wanted in _HOST_DECIDES:
         if subject.get(*path) == bad:
             shown = str(bad).lower()
-            yield subject.problem(
-                "host-decides", path, "lets the host decide what is run", seen=shown, wanted=wanted, why=why
-            )
+            yield subject.problem(rule, path, "lets the host decide what is run", seen=shown, wanted=wanted, why=why)
     for path, weak, why in _WEAKER:
         found = subject.get(*path)
         if found and (weak is None or found == weak):

@@ -33,7 +33,7 @@ def old(subject: Subject, /) -> Iterator[Problem]:
 
 
 def amber_keys_refused(subject: Subject, /) -> Iterator[Problem]:
-    """The seed's settings, which only a Gramine with the client in it knows."""
+    """The `sgx.amber_*` settings, which only a Gramine with the client in it knows."""
     known = [key for key in amber_keys(subject.manifest.document) if key in MANIFEST_KEYS]
     if known and subject.delivery != "native":
         yield subject.problem(

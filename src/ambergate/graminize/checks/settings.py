@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ambergate.client.external import WHY_MEASURED
 from ambergate.client.loading import MANIFEST_KEYS
-from ambergate.client.settings import Url, parse, parse_url
+from ambergate.client.settings import Url, is_address, parse, parse_url
 from ambergate.core.errors import AmberError
 from ambergate.graminize.application import amber_keys
 from ambergate.graminize.problems import Problem, Severity
@@ -111,7 +111,7 @@ def address_and_host(subject: Subject, /) -> Iterator[Problem]:
                 yield subject.problem(
                     "amber-address", setting.path, "has no URL", seen=setting.text[:80], wanted=wanted, why=why
                 )
-        elif _is_address(url.host) and not _among(url.host, setting.text):
+        elif is_address(url.host) and not _among(url.host, setting.text):
             yield subject.problem(
                 "amber-address",
                 setting.path,
@@ -126,7 +126,7 @@ def names_resolve(subject: Subject, /) -> Iterator[Problem]:
     """A host that is a name needs an address, or Gramine's configuration of the resolver."""
     for address_name, url_name in _NAMED.items():
         url, address = _url(subject, url_name), subject.settings.get(address_name)
-        if url is None or _is_address(url.host) or (address is not None and address.text != ""):
+        if url is None or is_address(url.host) or (address is not None and address.text != ""):
             continue
         if subject.get(*_DOMAIN_NAMES) is not True:
             yield subject.problem(
@@ -218,18 +218,10 @@ def _url(subject: Subject, name: str) -> Url | None:
         return None  # `each_setting` says so
 
 
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _among(host: str, addresses: str) -> bool:
     wanted = ipaddress.ip_address(host)
     return any(
-        _is_address(each) and ipaddress.ip_address(each) == wanted for each in addresses.replace(",", " ").split()
+        is_address(each) and ipaddress.ip_address(each) == wanted for each in addresses.replace(",", " ").split()
     )
 
 

@@ -28,6 +28,7 @@ class Subject:
         start: what it starts; None where that cannot be told.
         settings: its amber settings by name.
         delivery: how the application gets its files: as the manifest says, or as it will be converted.
+        converting: whether it is about to be converted: what lacks, is mended.
     """
 
     manifest: Manifest
@@ -35,22 +36,24 @@ class Subject:
     start: Start | None
     settings: Mapping[str, Setting]
     delivery: str
+    converting: bool
 
     @classmethod
-    def of(cls, manifest: Manifest, delivery: str | None = None) -> Subject:
+    def of(cls, manifest: Manifest, delivery: str | None = None, *, converting: bool = False) -> Subject:
         """The subject that a manifest is."""
         document, _ = modernised(manifest.document)
         try:
             start: Start | None = start_of(document)
         except SettingsError:
             start = None
-        found = start.delivery if start else None
+        found = start.delivery if start and not converting else None
         return cls(
             manifest=manifest,
             document=document,
             start=start,
             settings=settings_of(document),
             delivery=found or delivery or DEFAULT_DELIVERY,
+            converting=converting,
         )
 
     def get(self, *path: str, default: object = None) -> Any:  # noqa: ANN401  whatever TOML can say
@@ -65,6 +68,8 @@ class Subject:
     @property
     def mended(self) -> Severity:
         """How bad it is that something is lacking which `convert` puts there."""
+        if self.converting:
+            return Severity.CONVERTED
         return Severity.ERROR if self.converted or self.delivery == "native" else Severity.CONVERTED
 
     def problem(  # noqa: PLR0913  each part of a problem has its name

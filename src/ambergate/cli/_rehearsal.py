@@ -1,0 +1,50 @@
+"""Does what the launcher does, late imports included, and tells which files that took. Nobody imports this.
+
+python3 -I -S -B _rehearsal.py '["SITE", ...]' tokens|secrets
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+
+def rehearse(*, secrets: bool) -> None:
+    """Load all that a token takes, and a secret."""
+    import http.client  # noqa: F401
+    import ssl
+    import tomllib  # noqa: F401
+
+    import ambergate.cli.enclave
+    import ambergate.client.session
+    import ambergate.devices.shim_launch  # noqa: F401
+
+    ssl.create_default_context()
+    "host.example".encode("idna")
+    try:
+        json.loads("no JSON")
+    except ValueError:
+        sys.excepthook(*sys.exc_info())  # how a fault is told takes modules of its own
+    if secrets:
+        from cryptography.hazmat.primitives.asymmetric import rsa
+
+        from ambergate.core.release.envelope import NONCE_SIZE, SWK_SIZE, open_sealed, seal
+
+        # Smaller than the launcher's, which takes a second to make; no other code is run for it.
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        envelope = seal(b"a secret", key.public_key(), swk=bytes(SWK_SIZE), nonce=bytes(NONCE_SIZE))
+        assert open_sealed(key, envelope.wrapped_key, envelope.wrapped_swk) == b"a secret"
+
+
+def loaded() -> dict[str, list[str]]:
+    """Files of modules, and files that are mapped to be executed."""
+    modules = (getattr(module, "__file__", None) for name, module in sys.modules.items() if name != "__main__")
+    with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:  # noqa: PTH123
+        mapped = {line.split(None, 5)[5].strip() for line in maps if " r-xp " in line and "/" in line}
+    return {"modules": sorted(file for file in modules if file and file.startswith("/")), "mapped": sorted(mapped)}
+
+
+if __name__ == "__main__":
+    sys.path.extend(json.loads(sys.argv[1]))
+    rehearse(secrets=sys.argv[2] == "secrets")
+    print(json.dumps(loaded()))
