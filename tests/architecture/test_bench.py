@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from bench import growth
 from bench.rounds import Rounds
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def test_every_figure_is_there(report: dict[str, Any]) -> None:
         "verify_new_platform/dcap_qvl",
         "verify_cold/dcap_qvl",
     }
-    for alg in ("ES256", "PS384"):
+    assert 0 < report["attest"]["ES256, typed policy"]["p50_ms"] <= report["attest"]["ES256, typed policy"]["p99_ms"]
+    for alg in ("ES256", "PS384", "ES256, typed policy", "ES256, rego policy", "PS384, typed policy"):
         told = report["attest"][alg]
         assert told["service_us"] > told["bare_us"] > 0, "what is faster than its two signatures did not make them"
         assert 0 < told["share_of_bare_rate"] < 1
@@ -93,3 +95,9 @@ def test_two_workers_are_measured_beside_one(tmp_path: Path) -> None:
     figures = json.loads(output.read_text(encoding="utf-8"))
     assert set(figures) == {"workers_1", "workers_2", "two_to_one"}
     assert all(row["per_second"] > 0 and row["cpu_us"] > 0 for row in figures.values())
+
+
+def test_what_grows_with_api_keys_is_measured(tmp_path: Path) -> None:
+    figures = growth.measure(tmp_path, 50)
+    assert set(figures) == {"load_s", "memory_mb", "at_hand_us", "unknown_us", "changed_us"}
+    assert figures["at_hand_us"] > 0
