@@ -4,7 +4,7 @@
 
 A real service on a real socket is asked for tokens by several clients at once. At a random moment it is killed
 (SIGKILL), and started again. In the end each token that a client has got must have its record in the audit log, the
-log must verify and continue its pin, the service must sign with the same keys, and know its API key. Restarts are
+log must verify and continue its pin, the service must publish the keys that it did, and know its API key. Restarts are
 timed: from the start of the process until it accepts connections.
 """
 
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 CLIENTS: Final = 4
 MOST_TOKENS: Final = 60  # that are waited for before a kill
+RESTART: Final = 5  # seconds that a restart may take, on a machine with nothing else to do
 START: Final = 60  # seconds that a start may take before this gives up
 _CONFIG: Final = """\
 base_url = "https://attest.example"
@@ -170,7 +171,7 @@ def run(folder: Path, *, kills: int, seed: int) -> Outcome:
     """Kill it so often, and look at what is left."""
     chance = random.Random(seed)
     site, outcome = Site(folder), Outcome()
-    first_keys: object = None
+    published: set[str] = set()
     for round_ in range(kills + 1):
         began = time.perf_counter()
         with site.start() as running, ExitStack() as stack:
@@ -179,11 +180,12 @@ def run(folder: Path, *, kills: int, seed: int) -> Outcome:
             if round_:
                 outcome.restarts.append(time.perf_counter() - began)
             with site.client(port) as client:
-                keys = client.get("/certs").json()
+                keys = {key["kid"] for key in client.get("/certs").json()["keys"]}
                 if client.get("/appraisal/v1/version").status_code != 200:
                     outcome.faults.append(f"after kill {round_} the API key is not known")
-            if (first_keys := first_keys or keys) != keys:
-                outcome.faults.append(f"after kill {round_} the keys are others")
+            if not published <= keys:  # after a minute one more stands by
+                outcome.faults.append(f"after kill {round_} a key is gone that was published")
+            published = keys
             if round_ == kills:
                 break
             load = Load(site, port)
@@ -226,7 +228,8 @@ def main() -> int:
         outcome = run(Path(folder), kills=arguments.kills, seed=arguments.seed)
     times = sorted(outcome.restarts)
     print(f"{outcome.kills} kills, {len(outcome.tokens)} tokens acknowledged, {outcome.records} records")
-    print(f"restart: median {times[len(times) // 2]:.2f} s, slowest {times[-1]:.2f} s")
+    late = sum(took > RESTART for took in times)
+    print(f"restart: median {times[len(times) // 2]:.2f} s, slowest {times[-1]:.2f} s, {late} above {RESTART} s")
     for fault in outcome.faults:
         print(f"FAULT: {fault}")
     print("nothing acknowledged is lost, and the log verifies" if not outcome.faults else "not as promised")
