@@ -6,7 +6,7 @@ was proven is returned together with the windows in which it holds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ambergate.core.collateral.certificates import NONE_KNOWN, Certificate, read_pem_chain
@@ -60,7 +60,7 @@ class SigningChain:
         trail.passed(steps.anchor, "{} holds the key of {}", self.root.common_name, self.anchor.name)
         trail.passed(steps.signature, "{} signed {}", self.root.common_name, self.signer.common_name)
         trail.passed(steps.revoked, "serial {:x} is not on the list", self.signer.serial)
-        return replace(self, steps=steps)
+        return SigningChain(root=self.root, signer=self.signer, steps=steps, anchor=self.anchor)
 
 
 @dataclass(frozen=True, slots=True)
