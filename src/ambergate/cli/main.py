@@ -17,6 +17,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "backup": ("backup:backup_command", "Copy a service's database into one file, while it runs."),
     "collateral": ("collateral:group", "Fetch, show, carry and compare collateral."),
     "demo": ("demo:command", "Run the whole system on this machine and show the six steps."),
+    "doctor": ("doctor:command", "Say what this host has and lacks for SGX, and how to mend it."),
     "gsc": ("gsc:group", "Build and sign container images that run under Gramine."),
     "keybroker": ("keybroker:group", "The key broker."),
     "manifest": ("manifest:group", "Check and convert Gramine manifests."),
