@@ -22,10 +22,10 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID, uuid4
 
 from bench.__main__ import machine
 
+from ambergate.services.attestation.token_ids import token_id
 from ambergate.stores.audit import AuditLog, known
 from ambergate.stores.audit_check import check_whole
 from ambergate.stores.audit_rows import Draft, append_entries, take_head
@@ -35,6 +35,7 @@ from ambergate.stores.transactions import reading, writing_by_driver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from uuid import UUID
 
     from sqlalchemy import Engine
 
@@ -101,7 +102,7 @@ def _figures(engine: Engine, folder: Path, seconds: float) -> dict[str, object]:
     opened = _median(lambda: AuditLog(engine, SIGNER, now=lambda: AT).close(), 5)
     log = AuditLog(engine, SIGNER, now=lambda: AT)
     figures: dict[str, object] = {"append_1": _rate(log, 1, seconds), "append_40": _rate(log, 40, seconds)}
-    jti = uuid4()
+    jti = _jti()
     log.append(_RECORD, jti=jti)
     proved = _median(lambda: _prove(log, jti), 50)
     log.close()
@@ -134,7 +135,7 @@ def _rate(log: AuditLog, threads: int, seconds: float) -> dict[str, float]:
 
     def write(mine: list[float]) -> None:
         while (began := time.perf_counter()) < ends:
-            log.append(_RECORD, jti=uuid4())
+            log.append(_RECORD, jti=_jti())
             mine.append(time.perf_counter() - began)
 
     began = time.perf_counter()
@@ -162,10 +163,14 @@ def _fill(engine: Engine, count: int) -> int | None:
             missing = min(count - head.frontier.size, _FILL)
             if missing <= 0:
                 break
-            drafts = [Draft.of(_RECORD, jti=uuid4()) for _ in range(missing)]
+            drafts = [Draft.of(_RECORD, jti=_jti()) for _ in range(missing)]
             append_entries(cursor, head, drafts, _note, dialect=engine.dialect.name)
             written += missing
     return round(written / (time.perf_counter() - began)) if written else None
+
+
+def _jti() -> UUID:
+    return token_id(datetime.now(UTC), os.urandom)
 
 
 def _note(frontier: Frontier) -> str:

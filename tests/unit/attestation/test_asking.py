@@ -24,7 +24,7 @@ from ambergate.services.attestation.nonces import Nonces
 from ambergate.services.attestation.pki import TokenPki
 from ambergate.services.attestation.ports import ANYBODY
 from ambergate.services.attestation.rotation import first_keys
-from ambergate.services.attestation.usecase import Attestation, Issuer, Trust
+from ambergate.services.attestation.usecase import MAX_AT_HAND, Attestation, Issuer, Trust
 from ambergate.simulator.faults import SPECIMEN
 from ambergate.simulator.pki import pem_chain
 from ambergate.simulator.platform import SimulatedPlatform
@@ -204,3 +204,45 @@ def test_who_has_to_be_told_of_a_kind_may_be_waited_for_and_is_told_now_and_then
     attestation.judge(sent(raw), ANYBODY, at=due)
     assert telling.told == [AT, due]
     assert attestation.judge_at_hand(sent(sibling.quote(SPECIMEN, BOUND)), ANYBODY, at=due) is not None
+
+
+def test_much_data_is_not_judged_where_others_wait() -> None:
+    attestation = service(Held())
+    data = b"d" * MAX_AT_HAND
+    raw = PLATFORM.quote(SPECIMEN, hashlib.sha256(data).digest() + bytes(32))
+    attestation.judge(sent(raw, data), ANYBODY, at=AT)
+    assert attestation.judge_at_hand(sent(raw, data), ANYBODY, at=AT) is not None
+    assert attestation.judge_at_hand(sent(raw, data + b"d"), ANYBODY, at=AT) is None
+
+
+class Waiting(Kept):
+    """A log that is durable when it is told so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.durable = asyncio.Event()
+
+    async def record(self, decision: Decision, /) -> None:
+        await super().record(decision)
+        await self.durable.wait()
+
+
+def test_nothing_is_told_before_it_is_recorded() -> None:
+    attestation = service(Held())
+    good = attestation.judge(sent(PLATFORM.quote(SPECIMEN, BOUND)), ANYBODY, at=AT)
+    bad = attestation.judge(sent(b"no quote"), ANYBODY, at=AT)
+
+    async def main() -> None:
+        attestation._audit = log = Waiting()
+        token, refusal = (asyncio.create_task(attestation.told(each)) for each in (good, bad))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert len(log.decisions) == 2
+        assert not token.done()
+        assert not refusal.done()
+        log.durable.set()
+        assert await token == good.token
+        with pytest.raises(NotGenuine):
+            await refusal
+
+    asyncio.run(main())

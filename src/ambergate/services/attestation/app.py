@@ -24,6 +24,7 @@ from ambergate.services.attestation.policies import KnownPolicies, open_engines
 from ambergate.services.attestation.published import published_routes
 from ambergate.services.attestation.rotation import KeyKeeper
 from ambergate.services.attestation.routes import Authoriser, attest_routes, nonce_routes, version_route
+from ambergate.services.attestation.token_ids import token_id
 from ambergate.services.attestation.usecase import Attestation, Issuer
 from ambergate.services.web.application import build
 from ambergate.services.web.health import Readiness, health_routes
@@ -183,13 +184,13 @@ def create_app(  # noqa: PLR0913  # each is a part of its own
         roots: the configuration's anchors with their collateral.
         now: the clock, aware.
         callers: what is known of the API keys and their rates, of an application before this one.
-        token_bytes: randomness for nonces.
+        token_bytes: randomness for nonces and for ids of tokens.
         metrics: counts what it does; None: nobody does.
     """
     callers = callers or Callers(state.api_keys, now=now)
     nonces = Nonces(state.nonce_key, lifetime=config.nonce_lifetime, token_bytes=token_bytes)
     keys = KeyRing(state.token_keys, config.key_rules, now=now)
-    issuer = _issuer(config, keys.current())
+    issuer = _issuer(config, keys.current(), lambda: token_id(now(), token_bytes))
     management = Management(state.policies, state.engines, signers=config.policy_signers)
     audit, engines = _counted(state, roots, metrics)
     attestation = Attestation(
@@ -227,13 +228,13 @@ def create_app(  # noqa: PLR0913  # each is a part of its own
     )
 
 
-def _issuer(config: Config, pki: TokenPki) -> Issuer:
+def _issuer(config: Config, pki: TokenPki, new_id: Callable[[], uuid.UUID]) -> Issuer:
     return Issuer(
         base_url=config.base_url,
         # One id for all nodes that sign with these keys; it names the verifier, and hides nothing.
         instance_id=uuid.UUID(bytes=hashlib.sha256(pki.first_root).digest()[:16], version=4),
         token_lifetime=config.token_lifetime,
-        new_id=uuid.uuid4,
+        new_id=new_id,
         name=config.issuer,
         simulated_name=config.insecure_simulated_issuer,
     )

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from ambergate.services.attestation.ports import Audit, Caller, CollateralSource, SeenPlatforms, SigningKeys
 
 DEFAULT_ALGORITHM: Final = "PS384"  # where neither request nor key names one: wire protocol, 1.4
+MAX_AT_HAND: Final = 16 * 1024  # bytes of data beside a quote; more may take a while to be read as JSON and told again
 CHAIN_LENGTH: Final = 3  # certificates: root, intermediate, PCK
 
 
@@ -241,6 +242,8 @@ class Attestation:
 
     def _ready(self, evidence: Evidence, caller: Caller, at: datetime) -> _Ready | None:
         """All that `_decide` asks others for, if none of it has to be waited for."""
+        if len(evidence.runtime_data or b"") + len(evidence.user_data or b"") > MAX_AT_HAND:
+            return None
         cut = cut_for_memory(evidence.quote)
         platform = None if cut is None else self._known.get(cut.digest)
         if cut is None or platform is None or not self._known.quiet(platform, at):
