@@ -104,7 +104,8 @@ def convert(manifest: Manifest, surroundings: Surroundings, asked: Asked) -> Don
     born = int(os.environ.get("SOURCE_DATE_EPOCH") or agent.BORN)
     with agent.staged(measured, directory, born=born):
         _write(asked, conversion, output)
-    notes = (*conversion.notes, *note, *_about_secrets(secrets=secrets), _FORMS[output.form])
+    read = (f"the template depends on the variable {name}, and with it the measurement" for name in manifest.read)
+    notes = (*conversion.notes, *note, *read, *_about_secrets(secrets=secrets), _FORMS[output.form])
     size = sum(map(len, measured.contents.values()))
     return Done(
         conversion=conversion,

@@ -20,7 +20,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "doctor": ("doctor:command", "Say what this host has and lacks for SGX, and how to mend it."),
     "gsc": ("gsc:group", "Build and sign container images that run under Gramine."),
     "keybroker": ("keybroker:group", "The key broker."),
-    "manifest": ("manifest:group", "Check and convert Gramine manifests."),
+    "manifest": ("manifest:group", "Check, convert and compare Gramine manifests."),
     "mount": ("mount:command", "Keep the /dev/amber files mounted in a directory."),
     "policy": ("policy:group", "Write, check, test, explain and manage policies."),
     "quote": ("quote:group", "Show and verify quotes."),

@@ -50,7 +50,7 @@ delivery_option: Callable[[Any], Any] = click.option(
 
 @click.group()
 def group() -> None:
-    """Check and convert Gramine manifests."""
+    """Check, convert and compare Gramine manifests."""
 
 
 @group.command()
@@ -153,6 +153,34 @@ def convert(  # noqa: PLR0913  click passes one argument an option
         click.echo(f"  {done.agent_directory}: {done.files} files of the agent, {done.size / 1e6:.0f} MB, all trusted")
     for note in done.notes:
         click.echo(f"  {note}")
+
+
+@group.command()
+@click.argument("before", type=_FILE)
+@click.argument("after", type=_FILE)
+@define_option
+@libdir_option
+@json_option
+@reports_errors
+def diff(before: Path, after: Path, *, defines: dict[str, str], gramine_libdir: str | None, as_json: bool) -> None:
+    """Say what is different in AFTER, and what that means for MRENCLAVE and for who trusts it."""
+    from ambergate.graminize.difference import Effect, differences
+    from ambergate.graminize.source import read_manifest
+
+    around = surroundings(defines, gramine_libdir)
+    changes = differences(read_manifest(before, around).document, read_manifest(after, around).document)
+    weaker = sum(each.effect is Effect.WEAKER for each in changes)
+    if as_json:
+        echo_json({"same_measurement": not changes, "weaker": weaker, "changes": [each.as_dict() for each in changes]})
+        return
+    for each in changes:
+        sign = "+" if each.before is None else "-" if each.after is None else "~"
+        values = " → ".join(text for text in (each.before, each.after) if text)
+        click.echo(f"{sign} {each.key or 'the manifest'}: {values}\n    {each.effect.value}: {each.meaning}")
+    if not changes:
+        click.echo("MRENCLAVE: the same, if the files that are named without a hash are the same")
+        return
+    click.echo(f"MRENCLAVE: another one; {len(changes)} changes, of which {weaker} make the enclave weaker")
 
 
 def surroundings(defines: dict[str, str], libdir: str | None) -> Surroundings:

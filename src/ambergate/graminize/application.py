@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ambergate.client.loading import APIKEY_FILE, ENVIRONMENT, MANIFEST_KEYS
+from ambergate.client.settings import TOKEN_CACHE_VARIABLE
 from ambergate.core.errors import SettingsError
 from ambergate.graminize.source import value_at
 
@@ -37,6 +38,12 @@ OPTIONS: Final = (
     "--library-path",
     "--preload",
 )
+# Each variable that the client reads, and the setting that it is; an API key's file is one of its own here.
+VARIABLES: Final[Mapping[str, str]] = {
+    **ENVIRONMENT,
+    APIKEY_FILE: "endpoint_apikey_file",
+    TOKEN_CACHE_VARIABLE: "token_cache",
+}
 _PREFIXES: Final = ("amber_", "kbs_")
 
 
@@ -113,7 +120,7 @@ def settings_of(document: Mapping[str, Any]) -> dict[str, Setting]:
         value = sgx.get(key) if isinstance(sgx, dict) else None
         if isinstance(value, str):
             found[name] = Setting(name=name, path=("sgx", key), text=value)
-    for variable, name in {**ENVIRONMENT, APIKEY_FILE: "endpoint_apikey_file"}.items():
+    for variable, name in VARIABLES.items():
         value = environ.get(variable) if isinstance(environ, dict) else None
         if isinstance(value, str | dict):
             found[name] = Setting(name=name, path=("loader", "env", variable), text=variable_text(value))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ambergate.client.external import KEYS
-from ambergate.client.loading import APIKEY_FILE, ENVIRONMENT, MANIFEST_KEYS
+from ambergate.client.loading import MANIFEST_KEYS
 from ambergate.client.settings import is_address, parse_url
 from ambergate.graminize.application import (
     AGENT,
@@ -15,6 +15,7 @@ from ambergate.graminize.application import (
     LIBRARIES,
     OPTIONS,
     START,
+    VARIABLES,
     Start,
     amber_keys,
     settings_of,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 EXTERNAL: Final = "/ambergate-external.toml"  # where the launcher finds the external configuration
 LIBRARY_PATH: Final = "LD_LIBRARY_PATH"
 PRELOAD: Final = "LD_PRELOAD"
-_VARIABLES: Final = {name: variable for variable, name in ENVIRONMENT.items()}
+_VARIABLES: Final = {name: variable for variable, name in VARIABLES.items()}
 _MANIFEST_NAMES: Final = {name: key for key, name in MANIFEST_KEYS.items()}
 _EXTERNAL_NAMES: Final = {name: key for key, name in KEYS.items()}
 
@@ -106,7 +107,7 @@ class Making:
         for key in amber_keys(self.document):
             del self.document["sgx"][key]
         environ = self._table("loader").get("env", {})
-        for variable in (*ENVIRONMENT, APIKEY_FILE):
+        for variable in VARIABLES:
             value = environ.pop(variable, None)
             if value is not None and variable_text(value) is None:
                 self.passed[variable] = value
@@ -164,8 +165,6 @@ class Making:
                 continue  # passed through, or not set
             if self.plan.external is not None and name in _EXTERNAL_NAMES:
                 self.external[_EXTERNAL_NAMES[name]] = text
-            elif name == "endpoint_apikey_file":
-                environ[APIKEY_FILE] = text
             else:
                 environ[_VARIABLES[name]] = _with_slash(name, text)
                 if name in self.paths:

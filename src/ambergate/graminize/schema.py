@@ -229,7 +229,7 @@ def _look(value: object, rule: Rule, path: KeyPath) -> Iterator[Violation]:
     elif isinstance(rule, Words):
         # Not by `in`: 1 would pass for True.
         if not any(value == word and type(value) is type(word) for word in rule.words):
-            yield _wrong(path, value, ", ".join(_shown(word) for word in rule.words))
+            yield _wrong(path, value, ", ".join(shown(word) for word in rule.words))
     elif isinstance(rule, Either):
         table = next((each for each in rule.rules if isinstance(each, Table)), None)
         other = next(each for each in rule.rules if not isinstance(each, Table))
@@ -270,11 +270,11 @@ def _look_into(value: object, rule: Table | ByType, path: KeyPath) -> Iterator[V
 def _unknown(path: KeyPath, value: object, rule: Table) -> Violation:
     near = difflib.get_close_matches(str(path[-1]), list(rule.members), n=1)
     wanted = f"{dotted((*path[:-1], near[0]))}?" if near else f"one of {', '.join(rule.members)}"
-    return Violation(path=path, message="is no key that Gramine knows", seen=_shown(value, path), wanted=wanted)
+    return Violation(path=path, message="is no key that Gramine knows", seen=shown(value, path), wanted=wanted)
 
 
 def _wrong(path: KeyPath, value: object, wanted: str) -> Violation:
-    return Violation(path=path, message="has a value that Gramine refuses", seen=_shown(value, path), wanted=wanted)
+    return Violation(path=path, message="has a value that Gramine refuses", seen=shown(value, path), wanted=wanted)
 
 
 def _wanted(rule: Rule) -> str:
@@ -287,7 +287,7 @@ def _first(rule: Rule) -> str:
     return _wanted(rule.rules[0]) if isinstance(rule, Either) else "a value"
 
 
-def _shown(value: Any, path: KeyPath = ()) -> str:  # noqa: ANN401  whatever TOML can say
+def shown(value: Any, path: KeyPath = ()) -> str:  # noqa: ANN401  whatever TOML can say
     """A value as TOML writes it, cut where it is long; never one that a secret may be in."""
     if any("key" in str(part).lower() for part in path):
         return "a value"

@@ -64,6 +64,8 @@ CASES = [
     ("apikey-measured", ERROR, (DCAP, DCAP), 'loader.env.AMBER_APIKEY = { value = "a key" }'),
     ("apikey-file", WARNING, (DCAP, DCAP), 'loader.env.AMBER_APIKEY_FILE = "/key"'),
     ("amber-passthrough", ERROR, (DCAP, DCAP), "loader.env.AMBER_KBS_KEYID = { passthrough = true }"),
+    ("amber-passthrough", ERROR, (DCAP, DCAP), "loader.env.AMBER_TOKEN_CACHE = { passthrough = true }"),
+    ("amber-value", ERROR, (DCAP, DCAP), 'loader.env.AMBER_TOKEN_CACHE = "for ever"'),
     ("kbs-incomplete", ERROR, ('sgx.kbs_keyid = "ae6281b3-e4fe-3db5-82fd-eed40f6e4f18"', ""), ""),
     ("host-arguments", ERROR, (DCAP, DCAP), "loader.insecure__use_cmdline_argv = true"),
     ("host-environment", ERROR, (DCAP, DCAP), "loader.insecure__use_host_env = true"),
