@@ -105,6 +105,15 @@ def test_only_an_agent_is_replaced(tmp_path: Path) -> None:
         pass
 
 
+def test_nor_is_a_link_to_one(tmp_path: Path) -> None:
+    measured = small(tmp_path)
+    with staged(measured, tmp_path / "agent"):
+        pass
+    (tmp_path / "link").symlink_to(tmp_path / "agent")
+    with pytest.raises(SettingsError, match="something else"), staged(measured, tmp_path / "link"):
+        pass
+
+
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
     measured = small(tmp_path)
     target = tmp_path / "agent"

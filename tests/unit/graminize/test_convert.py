@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import os
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,9 @@ def test_stock_gramine_accepts_it_and_the_application_is_the_same(name: str, del
         assert list(start.argv or ()) == argv
     assert again.document["libos"]["entrypoint"] == INTERPRETER
     assert form is NOT_KEPT.get(name, Form.KEPT)
+    ours = [{"type": "tmpfs", "path": "/dev/amber"}, {"path": "/ambergate", "uri": AGENT.uri}]
+    ours += [{"path": "/ambergate-external.toml", "uri": "file:outside.toml"}] if outside(name) else []
+    assert again.document["fs"]["mounts"][-len(ours) :] == ours
     errors = [each for each in check(again) if each.severity is not Severity.WARNING]
     assert [(each.rule, each.key) for each in errors] == []
     if name != "old.manifest":
@@ -112,6 +117,18 @@ def test_stock_gramine_accepts_it_and_the_application_is_the_same(name: str, del
         trusted = before["sgx"].get("trusted_files", [])
         assert again.document["sgx"]["trusted_files"] == [*trusted, *AGENT.trusted()]
     assert set(conversion.external) == ({"amber_ip", "amber_apikey"} if outside(name) else set())
+
+
+def test_gramines_own_check_agrees(tmp_path: Path) -> None:
+    """Where Gramine is installed, it is asked."""
+    oracle = shutil.which("gramine-manifest-check")
+    if oracle is None:
+        pytest.skip("gramine-manifest-check is not installed: our copy of its rules is not compared with them")
+    for name in NAMES:
+        _, again, _ = done(read_manifest(FOLDER / name, AROUND), "shim", **outside(name))
+        (tmp_path / name).write_text(again.text)
+        checked = subprocess.run([oracle, str(tmp_path / name)], capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 @pytest.mark.parametrize("name", NAMES)

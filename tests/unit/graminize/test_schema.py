@@ -97,6 +97,7 @@ def test_tables_that_must_be_there(table: str) -> None:
         ('sgx.cpu_features.mpx = "unspecified"', "sgx.cpu_features.mpx"),
         ("loader.env.A = 1", "loader.env.A"),
         ("loader.env.A = { passthrough = false }", "loader.env.A.passthrough"),
+        ("loader.env.A = { passthrough = 1 }", "loader.env.A.passthrough"),
         ('loader.argv = "a"', "loader.argv"),
         ('sys.x.y = "a"', "sys.x"),
         ("libos.x = 1", "libos.x"),
