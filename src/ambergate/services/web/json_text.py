@@ -11,7 +11,7 @@ def json_bytes(value: object) -> bytes:
     """`value` as JSON. It holds finite numbers only: of others, one writer makes null, and the other no JSON."""
     try:
         return msgspec.json.encode(value)
-    except (UnicodeEncodeError, OverflowError):  # half a character, told as an escape; a number beyond 64 bits
+    except UnicodeEncodeError:  # half a character in something that was sent to us: told as an escape
         return json.dumps(value).encode()
 
 
