@@ -13,13 +13,15 @@ from ambergate.cli._common import echo_json, json_option, now, reports_errors
 from ambergate.cli._services import keybroker_config
 from ambergate.core.errors import Malformed, MalformedPolicy, NotFound, SettingsError
 from ambergate.core.release.envelope import MAX_SECRET_SIZE
+from ambergate.core.release.kbs_form import read_release
 from ambergate.core.release.material import KeyKind
-from ambergate.core.release.resource_policy import MAX_POLICY_SIZE, ResourcePolicy
+from ambergate.core.release.resource_policy import MAX_POLICY_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
+    from ambergate.core.release.resource_policy import ResourcePolicy
     from ambergate.services.keybroker.app import State
     from ambergate.services.keybroker.keys import Keys
     from ambergate.stores.secrets import StoredSecret
@@ -151,7 +153,7 @@ def list_keys(config: Path, *, as_json: bool) -> None:
 @reports_errors
 def versions(config: Path, *, key_id: str, as_json: bool) -> None:
     """Show every version of a key, with its state; never the key."""
-    identity = _identity(key_id)
+    identity = read_key_id(key_id)
     with _state(config) as state:
         found = state.secrets.versions(identity)
     if not found:
@@ -171,9 +173,9 @@ def versions(config: Path, *, key_id: str, as_json: bool) -> None:
 def set_policy(config: Path, *, policy_file: Path, key_id: str, as_json: bool) -> None:
     """Put a key under another policy, from its next release on."""
     policy = read_policy(policy_file)
-    identity = _identity(key_id)
+    identity = read_key_id(key_id)
     with _state(config) as state:
-        _keys(state).set_policy(identity, policy, at=now())
+        local_keys(state).set_policy(identity, policy, at=now())
         state.policies.forget(identity)  # it is under none of those with an id any more
     tell({"id": str(identity), "policy": policy.to_mapping()}, f"{identity} is under the new policy", as_json=as_json)
 
@@ -186,7 +188,7 @@ def set_policy(config: Path, *, policy_file: Path, key_id: str, as_json: bool) -
 @reports_errors
 def rotate(config: Path, *, key_id: str, source: BinaryIO | None, as_json: bool) -> None:
     """Add a version, which is released from now on. Earlier ones can still be asked for by number: disable them."""
-    identity = _identity(key_id)
+    identity = read_key_id(key_id)
     material = None if source is None else source.read(MAX_SECRET_SIZE + 1)
     with _opened(config) as held, _of_the_user():
         number = held.rotate(identity, at=now(), material=material)
@@ -201,7 +203,7 @@ def rotate(config: Path, *, key_id: str, source: BinaryIO | None, as_json: bool)
 @reports_errors
 def disable(config: Path, *, key_id: str, version: int | None, as_json: bool) -> None:
     """Release a key, or one version of it, no more, until it is enabled again."""
-    identity = _identity(key_id)
+    identity = read_key_id(key_id)
     with _opened(config) as held:
         held.disable(identity, at=now(), version=version)
     _tell_state(identity, version, "disabled", as_json=as_json)
@@ -215,7 +217,7 @@ def disable(config: Path, *, key_id: str, version: int | None, as_json: bool) ->
 @reports_errors
 def enable(config: Path, *, key_id: str, version: int | None, as_json: bool) -> None:
     """Release a key, or one version of it, again."""
-    identity = _identity(key_id)
+    identity = read_key_id(key_id)
     with _opened(config) as held:
         held.enable(identity, at=now(), version=version)
     _tell_state(identity, version, "enabled", as_json=as_json)
@@ -229,7 +231,7 @@ def enable(config: Path, *, key_id: str, version: int | None, as_json: bool) -> 
 @reports_errors
 def destroy(config: Path, *, key_id: str, version: int | None, as_json: bool) -> None:
     """Destroy a key, or one version of it, in its key manager and here. Nothing brings it back."""
-    identity = _identity(key_id)
+    identity = read_key_id(key_id)
     with _opened(config) as held:
         gone = held.destroy(identity, at=now(), version=version)
     words = f"{identity}: destroyed {', '.join(f'version {number}' for number in gone)}"
@@ -243,9 +245,9 @@ def destroy(config: Path, *, key_id: str, version: int | None, as_json: bool) ->
 @reports_errors
 def delete(config: Path, *, key_id: str, as_json: bool) -> None:
     """Destroy a key, and forget its id. Nothing brings it back."""
-    identity = _identity(key_id)
+    identity = read_key_id(key_id)
     with _state(config) as state:
-        _keys(state).remove(identity, at=now())
+        local_keys(state).remove(identity, at=now())
         state.policies.forget(identity)
     tell({"id": str(identity), "deleted": True}, f"{identity} is deleted", as_json=as_json)
 
@@ -256,12 +258,20 @@ def read_policy(file: Path) -> ResourcePolicy:
     Raises:
         MalformedPolicy: it cannot be read, or is none.
     """
+    return read_release(policy_text(file))
+
+
+def policy_text(file: Path) -> str:
+    """The text of a policy file, cut where none is longer.
+
+    Raises:
+        MalformedPolicy: it cannot be read.
+    """
     try:
         with file.open(encoding="utf-8") as stream:
-            text = stream.read(MAX_POLICY_SIZE + 1)
+            return stream.read(MAX_POLICY_SIZE + 1)
     except (OSError, UnicodeDecodeError) as exc:
         raise MalformedPolicy("the policy file cannot be read", seen=f"{file}: {exc}") from exc
-    return ResourcePolicy.from_toml(text)
 
 
 def policy_words(found: ResourcePolicy) -> list[str]:
@@ -299,10 +309,10 @@ def _state(config: Path) -> AbstractContextManager[State]:
 def _opened(config: Path) -> Iterator[Keys[StoredSecret]]:
     """Its keys, to be changed by who runs this command."""
     with _state(config) as state:
-        yield _keys(state)
+        yield local_keys(state)
 
 
-def _keys(state: State) -> Keys[StoredSecret]:
+def local_keys(state: State) -> Keys[StoredSecret]:
     from ambergate.services.keybroker.audit import AuditTrail
     from ambergate.services.keybroker.ports import LOCAL
 
@@ -333,10 +343,10 @@ def _of_the_user() -> Iterator[None]:
 
 
 def _new_identity(given: dict[str, Any]) -> UUID:
-    return uuid4() if given["key_id"] is None else _identity(given["key_id"])
+    return uuid4() if given["key_id"] is None else read_key_id(given["key_id"])
 
 
-def _identity(text: str) -> UUID:
+def read_key_id(text: str) -> UUID:
     from ambergate.services.keybroker.wire import parse_key_id
 
     try:

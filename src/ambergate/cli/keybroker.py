@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ambergate.cli import _broker_policy as releases
+from ambergate.cli._broker_change import changes
 from ambergate.cli._broker_keys import FILE, keys, policy_words, read_policy, tell
 from ambergate.cli._broker_users import group as users
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
@@ -117,6 +119,15 @@ def policy() -> None:
 @json_option
 @reports_errors
 def check(file: Path, *, as_json: bool) -> None:
-    """Load a policy as the broker would, and say what it asks, defaults written out."""
+    """Load the policy in FILE as the broker would, and say what it asks; or all that is wrong, and where.
+
+    FILE is TOML, JSON, or a key transfer policy as Intel's Key Broker Service has it.
+    """
+    releases.refuse_problems(file, as_json=as_json)
     found = read_policy(file)
     tell({"policy": found.to_mapping()}, "\n".join(policy_words(found)), as_json=as_json)
+
+
+policy.add_command(releases.new)
+policy.add_command(releases.explain)
+group.add_command(changes)

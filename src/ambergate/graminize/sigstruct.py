@@ -78,12 +78,4 @@ def attestation_policy(said: Sigstruct, *, by_signer: bool = False) -> str:
 
 def release_policy(said: Sigstruct, *, by_signer: bool = False) -> str:
     """A release policy of the key broker for a secret that this enclave may have; as `attestation_policy`."""
-    lines = [f"# From a SIGSTRUCT of {said.date}, whose signature holds."]
-    if said.debug:
-        lines.append("# It runs under debug and keeps no secret: this policy refuses it, for dangerously_allow_debug.")
-    if by_signer:
-        lines += [f'mr_signer = ["{said.mr_signer.hex()}"]', f"isv_prod_id = [{said.isv_prod_id}]"]
-        lines += [f"minimum_isv_svn = {said.isv_svn}"]
-    else:
-        lines += [f'mr_enclave = ["{said.mr_enclave.hex()}"]']
-    return "\n".join(lines) + "\n"
+    return first.as_release(first.known_of(said), by_signer=by_signer)

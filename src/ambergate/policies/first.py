@@ -6,15 +6,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ambergate.core.appraise.policy import ACCEPTED
+from ambergate.core.errors import MalformedPolicy
 from ambergate.core.quote.codec import parse_quote
 from ambergate.core.quote.report import EnclaveReport
 from ambergate.core.quote.sigstruct import SIGSTRUCT_SIZE, parse_sigstruct
+from ambergate.core.token.forms import flat_claims
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ambergate.core.quote.sigstruct import Sigstruct
+    from ambergate.core.token.claims import AttestationClaims
 
+_ENCLAVE_CLAIMS: Final = ("sgx_mrenclave", "sgx_mrsigner", "sgx_isvprodid", "sgx_isvsvn")
+# Claim of a TD -> the member of a release policy that names it.
+_TD_CLAIMS: Final = {
+    "tdx_mrtd": "mr_td",
+    "tdx_mrseam": "mr_seam",
+    "tdx_mrsignerseam": "mr_signer_seam",
+    **{f"tdx_rtmr{index}": f"rtmr{index}" for index in range(4)},
+}
 STATUSES: Final = tuple(sorted(status.value for status in ACCEPTED))
 
 
@@ -69,6 +80,47 @@ def of_quote(raw: bytes) -> Known:
     return Known(origin="a quote that nobody verified", tee="tdx", claims=claims, debug=report.debug)
 
 
+def of_claims(claims: AttestationClaims) -> Known:
+    """What a token says. Proves nothing of who signed it. Raises `MalformedPolicy` when it names nobody."""
+    flat = flat_claims(claims.raw)
+    tee = claims.attester_type.lower()
+    names = (*_TD_CLAIMS, "tdx_seamsvn") if tee == "tdx" else _ENCLAVE_CLAIMS
+    lacking = [name for name in names if not isinstance(flat.get(name), int | str)]
+    if lacking:
+        raise MalformedPolicy("the token does not name what it is about", seen=f"no {', no '.join(lacking)}")
+    told: dict[str, str | int] = {name: value for name in names if isinstance(value := flat[name], int | str)}
+    return Known(origin=f"a token of {claims.issuer}", tee=tee, claims=told, debug=claims.debug)
+
+
+def as_release(known: Known, *, by_signer: bool) -> str:
+    """A release policy of the key broker for a secret that what is known may have, and nothing else."""
+    claims = known.claims
+    lines = [f"# From {known.origin}.", *_debug_note(known, "dangerously_allow_debug")]
+    lines += ['# tcb_statuses = ["UpToDate"]  # the default; SWHardeningNeeded and others can be added']
+    if known.tee == "tdx":
+        lines += [
+            f'{ours} = ["{claims[told]}"]' for told, ours in _TD_CLAIMS.items() if not told.startswith("tdx_rtmr")
+        ]
+        lines += [f"minimum_seam_svn = {claims['tdx_seamsvn']}"]
+        lines += ["# What was measured later: firmware, kernel, and what they measured."]
+        lines += [f'# rtmr{index} = ["{claims[f"tdx_rtmr{index}"]}"]' for index in range(4)]
+    else:
+        exact, signed = _enclave_lines(known)
+        lines += signed if by_signer else exact
+        lines += ["# Or, instead:", *(f"# {line}" for line in (exact if by_signer else signed))]
+    return "\n".join(lines) + "\n"
+
+
+def _enclave_lines(known: Known) -> tuple[list[str], list[str]]:
+    """The very program, and its signer's product from its security version on."""
+    claims = known.claims
+    return [f'mr_enclave = ["{claims["sgx_mrenclave"]}"]'], [
+        f'mr_signer = ["{claims["sgx_mrsigner"]}"]',
+        f"isv_prod_id = [{claims['sgx_isvprodid']}]",
+        f"minimum_isv_svn = {claims['sgx_isvsvn']}",
+    ]
+
+
 def as_toml(known: Known, *, by_signer: bool) -> str:
     """A typed policy that welcomes what is known, and nothing else."""
     statuses = ", ".join(f'"{status}"' for status in STATUSES)
@@ -81,12 +133,7 @@ def as_toml(known: Known, *, by_signer: bool) -> str:
         lines += ["# What was measured later: firmware, kernel, and what they measured."]
         lines += [f'# rtmr{index} = ["{claims[f"tdx_rtmr{index}"]}"]' for index in range(4)]
         return "\n".join(lines) + "\n"
-    signed = [
-        f'mr_signer = ["{claims["sgx_mrsigner"]}"]',
-        f"isv_prod_id = [{claims['sgx_isvprodid']}]",
-        f"minimum_isv_svn = {claims['sgx_isvsvn']}",
-    ]
-    exact = [f'mr_enclave = ["{claims["sgx_mrenclave"]}"]']
+    exact, signed = _enclave_lines(known)
     lines += signed if by_signer else exact
     other = exact if by_signer else signed
     title = "This very program" if by_signer else "This signer's product, at this security version or a later one"

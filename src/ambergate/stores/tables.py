@@ -221,6 +221,20 @@ broker_policy_uses: Final = Table(
     Column("since", ascii_text(), nullable=False),
 )
 
+# Changes of release policies that wait for owners' approval. What owners signed says all that is trusted of them.
+broker_policy_changes: Final = Table(
+    "broker_policy_changes",
+    METADATA,
+    Column("id", String(36), primary_key=True),
+    Column("key_id", String(36), nullable=False),
+    Column("before", String(64), nullable=False),
+    Column("after", Text, nullable=False),
+    Column("approvals", Text, nullable=False),
+    Column("expires_at", ascii_text(), nullable=False, index=True),
+    Column("proposed_by", String(255), nullable=False),
+    Column("proposed_at", ascii_text(), nullable=False),
+)
+
 # How often each secret was released, where a policy bounds that. It outlives its secret: no id starts anew.
 broker_releases: Final = Table(
     "broker_releases",

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from tests.integration.keybroker.forge import AT
+from tests.unit.token.test_certified import GOOD as KEY_SET_ENTRY
+from tests.unit.token.test_certified import LISTS, ROOT
 
-from ambergate.core.errors import SettingsError
+from ambergate.core.errors import SettingsError, Unavailable
 from ambergate.services.keybroker.config import load
+from ambergate.services.keybroker.pinned import SigningRoot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,6 +124,41 @@ def test_key_managers_that_do_not_load(tmp_path: Path, change: tuple[str, str]) 
         load(written(tmp_path, GOOD + MANAGERS.replace(*change)))
 
 
+PINNED = GOOD + 'signing_root = "root.pem"\n'
+
+
+def test_a_signing_root_is_pinned_with_its_lists(tmp_path: Path) -> None:
+    """The set that is fetched counts for what the root says of it, at that instant."""
+    (tmp_path / "root.pem").write_bytes(ROOT.certificate.public_bytes(Encoding.PEM))
+    for name, made in (("root.crl", LISTS[0]), ("ca.crl", LISTS[1])):
+        (tmp_path / name).write_bytes(made.public_bytes(Encoding.DER))
+    text = GOOD.replace('jwks_url = "https://a/certs"', 'jwks_file = "keys.json"') + 'signing_root = "root.pem"\n'
+    for keys, kids in ((KEY_SET_ENTRY, {"one"}), ({**KEY_SET_ENTRY, "x5c": []}, set())):
+        (tmp_path / "keys.json").write_text(json.dumps({"keys": [keys]}))
+        pinned = load(written(tmp_path, text + 'crls = ["root.crl", "ca.crl"]\nalgorithms = ["ES256"]\n'))
+        (trusted,) = pinned.trust._issuers.values()
+        if kids:
+            assert trusted.keys.get(AT).kids == kids
+            continue
+        with pytest.raises(Unavailable):
+            trusted.keys.get(AT)
+    careless = load(written(tmp_path, text + "insecure_ignore_revocation = true\n")).trust._issuers["https://a"]
+    assert isinstance(careless.keys._vouch, SigningRoot)
+    assert careless.keys._vouch.lists is None
+
+
+def test_keys_are_not_taken_over_under_another_root(tmp_path: Path) -> None:
+    (tmp_path / "root.pem").write_bytes(ROOT.certificate.public_bytes(Encoding.PEM))
+    texts = (
+        GOOD,
+        GOOD + 'algorithms = ["PS384"]\n',
+        PINNED + "insecure_ignore_revocation = true\n",
+        PINNED + 'crls = ["https://a/crl"]\n',
+    )
+    sources = [load(written(tmp_path, text)).trust._issuers["https://a"].source for text in texts]
+    assert len(set(sources)) == len(texts)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -145,6 +186,20 @@ def test_key_managers_that_do_not_load(tmp_path: Path, change: tuple[str, str]) 
         ),
         pytest.param(GOOD + 'cacerts = "missing.pem"\n', id="roots missing"),
         pytest.param(GOOD + 'insecure_accept_simulated = "yes"\n', id="flag in words"),
+        pytest.param(GOOD + "algorithms = []\n", id="no algorithm"),
+        pytest.param(GOOD + 'algorithms = ["HS256"]\n', id="a symmetric algorithm"),
+        pytest.param(GOOD + "max_stale_hours = 0\n", id="keys that are always stale"),
+        pytest.param(GOOD + "max_stale_hours = 1000\n", id="keys that never are"),
+        pytest.param(GOOD + 'crls = ["a.crl"]\n', id="lists without a root"),
+        pytest.param(GOOD + "insecure_ignore_revocation = true\n", id="revocation of nothing"),
+        pytest.param(GOOD + 'signing_root = "root.pem"\n', id="a root without lists"),
+        pytest.param(GOOD + 'signing_root = "missing.pem"\ncrls = ["a.crl"]\n', id="a root that is not there"),
+        pytest.param(GOOD + 'signing_root = "words"\ncrls = ["a.crl"]\n', id="a root of words"),
+        pytest.param(GOOD + 'signing_root = "root.pem"\ncrls = ["http://a/crl"]\n', id="lists without TLS"),
+        pytest.param(
+            GOOD + 'signing_root = "root.pem"\ncrls = ["a.crl"]\ninsecure_ignore_revocation = true\n',
+            id="lists that nobody looks at",
+        ),
         pytest.param(GOOD + VERIFIER.replace("https", "http"), id="a verifier without TLS"),
         pytest.param(GOOD + '[verifier]\nurl = ""\n', id="a verifier without a URL"),
         pytest.param(GOOD + VERIFIER + "timeout_seconds = 0\n", id="no time at all"),
@@ -158,7 +213,8 @@ def test_key_managers_that_do_not_load(tmp_path: Path, change: tuple[str, str]) 
     ],
 )
 def test_what_does_not_load(tmp_path: Path, text: str) -> None:
-    for name, data in (("empty", b"\n"), ("octets", b"\xff"), ("words", b"just words")):
+    root = ROOT.certificate.public_bytes(Encoding.PEM)
+    for name, data in (("empty", b"\n"), ("octets", b"\xff"), ("words", b"just words"), ("root.pem", root)):
         (tmp_path / name).write_bytes(data)
     with pytest.raises(SettingsError) as caught:
         load(written(tmp_path, text))

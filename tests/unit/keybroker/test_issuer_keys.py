@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from tests.integration.keybroker.forge import AT, jwk, rsa_key
 
 from ambergate.core.errors import AmberError, MalformedToken, TimedOut, TooLarge, Unavailable
+from ambergate.core.token.certified import CertifiedKeys
 from ambergate.core.token.check import KeySet
 from ambergate.services.keybroker.trust import (
     MAX_AGE,
@@ -214,3 +215,60 @@ def test_keys_from_another_place_or_under_other_roots_are_not_taken_over(source:
     new.take_over(old)
     new.ready(AT)
     assert issuer.asked == 1
+
+
+@dataclass
+class Root:
+    """Vouches for the keys of a set until an instant, or for none."""
+
+    until: datetime
+    refuses: bool = False
+
+    def __call__(self, text: str, at: datetime) -> CertifiedKeys:
+        assert at < self.until
+        if self.refuses:
+            raise MalformedToken("not mine")
+        return CertifiedKeys(KeySet.from_json(text), self.until)
+
+
+def test_what_a_root_vouches_for_ends_with_it() -> None:
+    """Before the keys are old, and also while the issuer is away."""
+    issuer, root = Issuer(), Root(AT + SECOND)
+    keys = IssuerKeys(issuer, vouch=root, retry_after=SECOND)
+    first = keys.get(AT, kid="one")
+    root.until = AT + 2 * SECOND
+    assert keys.get(AT + SECOND, kid="one") is not first
+    assert issuer.asked == 2
+    issuer.answer = Unavailable("away")
+    with pytest.raises(Unavailable):
+        keys.get(AT + 2 * SECOND, kid="one")
+
+
+def test_a_set_that_the_root_does_not_vouch_for_takes_the_place_of_none() -> None:
+    issuer, root = Issuer(), Root(AT + timedelta(days=9))
+    keys = IssuerKeys(issuer, vouch=root)
+    first = keys.get(AT, kid="one")
+    root.refuses = True
+    assert keys.get(AT + MAX_AGE, kid="one") is first
+    with pytest.raises(Unavailable):
+        keys.get(AT + MAX_STALE, kid="one")
+
+
+def test_algorithms_that_are_not_taken_are_no_keys() -> None:
+    issuer = Issuer()
+    assert IssuerKeys(issuer, algorithms=["PS384"]).get(AT).kids == {"one"}
+    with pytest.raises(Unavailable):
+        IssuerKeys(issuer, algorithms=["ES256"]).get(AT)
+
+
+def test_forged_key_ids_of_one_issuer_do_not_delay_another() -> None:
+    """Each issuer has a limit of its own."""
+    one, two = Issuer(), Issuer()
+    first, second = IssuerKeys(one), IssuerKeys(two)
+    first.get(AT)
+    second.get(AT)
+    for step in range(50):
+        first.get(AT + RETRY_AFTER + timedelta(milliseconds=step), kid=f"forged {step}")
+    assert (one.asked, two.asked) == (2, 1)
+    two.answer = key_set("one", "two")
+    assert "two" in second.get(AT + RETRY_AFTER, kid="two").kids

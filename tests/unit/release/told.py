@@ -43,11 +43,15 @@ def enclave(forge: Forge, **changes: Any) -> AttestationClaims:  # noqa: ANN401
     return read_claims(forge.claims(**{**usual, **changes}))
 
 
+def td_held(forge: Forge) -> str:
+    """The workload's key as a TD holds it."""
+    return b64encode(encode_held_key(forge.workload_key.public_key(), tee="TDX")).decode()
+
+
 def td(forge: Forge, **changes: Any) -> AttestationClaims:  # noqa: ANN401
     """What is told of a TD."""
-    held = b64encode(encode_held_key(forge.workload_key.public_key(), tee="TDX")).decode()
-    usual = {"attester_type": "TDX", "attester_held_data": held, **TD, **dict.fromkeys(_OF_ENCLAVES, ABSENT)}
+    usual = {"attester_type": "TDX", "attester_held_data": td_held(forge), **TD, **dict.fromkeys(_OF_ENCLAVES, ABSENT)}
     return read_claims(forge.claims(sgx_is_debuggable=ABSENT, **{**usual, **changes}))
 
 
-__all__ = ["MR_ENCLAVE", "MR_SIGNER", "NONCE", "POLICY_ID", "SGX_IDENTITY", "TDX_IDENTITY", "enclave", "td"]
+__all__ = ["MR_ENCLAVE", "MR_SIGNER", "NONCE", "POLICY_ID", "SGX_IDENTITY", "TDX_IDENTITY", "enclave", "td", "td_held"]

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ambergate.core.release.resource_policy import ResourcePolicy
+from ambergate.core.errors import MalformedPolicy
+from ambergate.core.release.resource_policy import ResourcePolicy, json_members
 from ambergate.core.release.terms import unknown
 from ambergate.core.release.values import TCB_STATUSES, TEES, bad, flag
 
@@ -70,6 +71,26 @@ def from_kbs(document: Mapping[str, object]) -> ResourcePolicy:
     if "policy_ids" in inner:
         found["policy_ids_matched"] = inner["policy_ids"]
     return ResourcePolicy.from_mapping(found)
+
+
+def is_kbs(text: str) -> bool:
+    """Whether a text is a key transfer policy: an object in JSON with a member that only they have."""
+    try:
+        members = json_members(text) if text.lstrip().startswith("{") else {}
+    except MalformedPolicy:
+        return False
+    return not members.keys().isdisjoint((_TYPE, RELEASE_POLICY, "sgx", "tdx"))
+
+
+def read_release(text: str) -> ResourcePolicy:
+    """A release policy in any of its forms: TOML, JSON, or a key transfer policy.
+
+    Raises:
+        MalformedPolicy: it is none.
+    """
+    if is_kbs(text):
+        return from_kbs(json_members(text))
+    return ResourcePolicy.from_json(text) if text.lstrip().startswith("{") else ResourcePolicy.from_toml(text)
 
 
 def to_kbs(policy: ResourcePolicy) -> dict[str, object]:

@@ -29,22 +29,39 @@ from __future__ import annotations
 import json
 import tomllib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ambergate.core.errors import MalformedPolicy
+from ambergate.core.release.owners import read_owners
 from ambergate.core.release.terms import MAX_TABLES, OF_SGX, OF_TDX, SIGNED, Group, Problem, Terms, every, read_terms
 from ambergate.core.release.values import TCB_STATUSES, TEES, bad, number
 from ambergate.core.token.jose import strict_value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-__all__ = ["MAX_ALTERNATIVES", "MAX_POLICY_SIZE", "TCB_STATUSES", "Alternative", "ResourcePolicy", "problems_of"]
+    from ambergate.core.release.owners import Owners
+
+__all__ = [
+    "MAX_ALTERNATIVES",
+    "MAX_POLICY_SIZE",
+    "TCB_STATUSES",
+    "Alternative",
+    "ResourcePolicy",
+    "json_members",
+    "problems_of",
+]
 
 MAX_POLICY_SIZE: Final = 64 * 1024  # characters; our limit
 MAX_ALTERNATIVES: Final = 256  # ways in which a policy can be met; our limit
 MAX_RELEASES: Final = 10**9
 _RELEASES: Final = "max_releases"
+_OWNERS: Final = "owners"
+# Members of the policy itself, which no table inside it has.
+_BESIDE: Final[Mapping[str, Callable[[str, object], Any]]] = {
+    _RELEASES: number(MAX_RELEASES, least=1),
+    _OWNERS: read_owners,
+}
 
 # What holds where nobody speaks of it; the members that speak, and the default.
 _DEFAULTS: Final[tuple[tuple[tuple[str, ...], Terms], ...]] = (
@@ -125,7 +142,7 @@ class ResourcePolicy:
     """Who may have one secret, and how often. See the module's text for the meaning of absent members.
 
     `max_releases`: how often in all the secret is given away; None: as often as somebody may have it. Whoever releases
-    counts, not `decide`.
+    counts, not `decide`. `owners`: whose approval it takes to put the secret under another policy; None: nobody's.
 
     Raises:
         MalformedPolicy: the terms do not make a policy, e.g. an alternative names no identity.
@@ -133,6 +150,7 @@ class ResourcePolicy:
 
     terms: Terms
     max_releases: int | None = None
+    owners: Owners | None = None
     alternatives: tuple[Alternative, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -160,7 +178,7 @@ class ResourcePolicy:
         Raises:
             MalformedPolicy: as `from_toml`.
         """
-        return cls.from_mapping(_json(text))
+        return cls.from_mapping(json_members(text))
 
     @classmethod
     def from_mapping(cls, members: Mapping[str, object]) -> ResourcePolicy:
@@ -169,10 +187,10 @@ class ResourcePolicy:
         Raises:
             MalformedPolicy: an unknown or missing member, or a value of another type or range.
         """
-        terms, releases, problems = _read(members)
+        terms, beside, problems = _read(members)
         if problems:
             raise problems[0].error
-        return cls(terms=terms, max_releases=releases)
+        return cls(terms=terms, max_releases=beside.get(_RELEASES), owners=beside.get(_OWNERS))
 
     @property
     def tees(self) -> tuple[str, ...]:
@@ -187,7 +205,8 @@ class ResourcePolicy:
     def to_mapping(self) -> dict[str, object]:
         """The policy as plain values; `from_mapping` gives it back. A flat one's defaults are written out."""
         releases = {} if self.max_releases is None else {_RELEASES: self.max_releases}
-        return {**self.terms.to_mapping(), **releases}
+        owners = {} if self.owners is None else {_OWNERS: self.owners.to_mapping()}
+        return {**self.terms.to_mapping(), **releases, **owners}
 
     def to_json(self) -> str:
         """The policy as one line of JSON, the same for equal policies."""
@@ -200,23 +219,24 @@ def problems_of(text: str) -> tuple[Problem, ...]:
     Whom it names is looked at only when every member can be read.
     """
     try:
-        members = _json(text) if text.lstrip().startswith("{") else _toml(text)
+        members = json_members(text) if text.lstrip().startswith("{") else _toml(text)
     except MalformedPolicy as exc:
         return (Problem("", exc),)
     terms, _, problems = _read(members)
     return tuple(problems or _shape(terms))
 
 
-def _read(members: Mapping[str, object]) -> tuple[Terms, int | None, list[Problem]]:
+def _read(members: Mapping[str, object]) -> tuple[Terms, dict[str, Any], list[Problem]]:
     problems: list[Problem] = []
-    releases = None
-    if _RELEASES in members:
-        try:
-            releases = number(MAX_RELEASES, least=1)(_RELEASES, members[_RELEASES])
-        except MalformedPolicy as exc:
-            problems.append(Problem(_RELEASES, exc))
-    terms = read_terms({name: value for name, value in members.items() if name != _RELEASES}, "", problems)
-    return terms, releases, problems
+    beside: dict[str, Any] = {}
+    for name, read in _BESIDE.items():
+        if name in members:
+            try:
+                beside[name] = read(name, members[name])
+            except MalformedPolicy as exc:
+                problems.append(Problem(name, exc))
+    terms = read_terms({name: value for name, value in members.items() if name not in _BESIDE}, "", problems)
+    return terms, beside, problems
 
 
 def _shape(terms: Terms) -> list[Problem]:
@@ -271,7 +291,12 @@ def _toml(text: str) -> dict[str, object]:
         raise bad("the policy is not TOML", seen=exc if isinstance(exc, ValueError) else "too deep") from exc
 
 
-def _json(text: str) -> dict[str, object]:
+def json_members(text: str) -> dict[str, object]:
+    """The members of an object in JSON, of the size of a policy, that every reader reads alike.
+
+    Raises:
+        MalformedPolicy: anything else.
+    """
     _refuse_long(text)
     try:
         members = strict_value(text)

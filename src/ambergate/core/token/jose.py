@@ -25,7 +25,7 @@ from joserfc.jwk import ECKey, RSAKey
 from ambergate.core.errors import MalformedToken, TokenRejected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 ALGORITHMS: Final = ("PS384", "RS256", "ES256")
 MAX_TOKEN: Final = 64 * 1024  # characters; the longest known tokens have about 6,200
@@ -98,10 +98,10 @@ def sign(
     key: SigningKey,
     alg: str,
     *,
-    jku: str,
+    jku: str | None,
     write: Callable[[Mapping[str, object]], bytes] = write_json,
 ) -> str:
-    """A compact JWS of `claims`.
+    """A compact JWS of `claims`. `jku` is where the key set is served; None: nowhere.
 
     Args:
         claims: the payload.
@@ -121,8 +121,8 @@ def sign(
 
 
 @functools.lru_cache(64)
-def _header(alg: str, jku: str, kid: str) -> bytes:
-    header = {"alg": alg, "jku": jku, "kid": kid, "typ": "JWT"}
+def _header(alg: str, jku: str | None, kid: str) -> bytes:
+    header = {"alg": alg, **({} if jku is None else {"jku": jku}), "kid": kid, "typ": "JWT"}
     return _encode(json.dumps(header, separators=(",", ":")).encode())
 
 
@@ -166,6 +166,19 @@ class KeySet:
             for kid, alg, key in _read_key(entry):
                 keys.setdefault((kid, alg), key)  # as every client of this protocol does: the first match wins
         return cls(keys)
+
+    @property
+    def kids(self) -> frozenset[str]:
+        """The ids of its keys."""
+        return frozenset(kid for kid, _ in self._keys)
+
+    def without(self, kids: Collection[str]) -> Self:
+        """The same but for the keys of these ids."""
+        return type(self)({(kid, alg): key for (kid, alg), key in self._keys.items() if kid not in kids})
+
+    def only(self, algorithms: Collection[str]) -> Self:
+        """The same, for signatures by these algorithms alone."""
+        return type(self)({(kid, alg): key for (kid, alg), key in self._keys.items() if alg in algorithms})
 
     def verify(self, token: str) -> dict[str, object]:
         """The members that a key of this set signed. Says nothing of when, by whom or for whom.

@@ -24,6 +24,9 @@ Secrets are named by file, never written here. Every setting: `tables.py`, docs/
     jwks_url = "https://attest.example:8443/certs"   # or jwks_file = "keys.json"
     cacerts = "ca.pem"                               # default: the system's roots
     insecure_accept_simulated = false                # the default
+    algorithms = ["PS384"]                           # default: PS384, RS256 and ES256
+    signing_root = "root.pem"                        # a key counts only with a chain to it; left out: who serves counts
+    crls = ["https://attest.example:8443/crl/root-ca-crl.der", "https://attest.example:8443/crl/ats-ca-crl.der"]
 
     [verifier]                          # for the background check; without it the broker takes tokens only
     url = "https://attest.example:8443/appraisal/v1/"
@@ -44,11 +47,14 @@ from urllib.parse import urlsplit
 
 from ambergate.client.settings import MAX_VALUE, ApiKey, parse, parse_url
 from ambergate.client.transport import Peer, tls_context
-from ambergate.core.errors import SettingsError
+from ambergate.core.errors import MalformedToken, SettingsError
+from ambergate.core.token.certified import MAX_CRL, read_roots
+from ambergate.core.token.jose import ALGORITHMS
 from ambergate.services.keybroker.admin_place import AdminPlace
 from ambergate.services.keybroker.background import AttestationClient
-from ambergate.services.keybroker.fetch import KeySetFile, KeySetUrl
+from ambergate.services.keybroker.fetch import BoundedFile, BoundedUrl, KeySetFile, KeySetUrl
 from ambergate.services.keybroker.managers import Managers, managers
+from ambergate.services.keybroker.pinned import SigningRoot
 from ambergate.services.keybroker.tables import Tables
 from ambergate.services.keybroker.trust import IssuerKeys, TrustedIssuer, TrustedIssuers
 from ambergate.services.web.rates import Rate
@@ -172,20 +178,65 @@ def _issuer(table: Issuer, folder: Path) -> TrustedIssuer:
     if (table.jwks_url is None) == (table.jwks_file is None):
         wanted = "either jwks_url or jwks_file"
         raise SettingsError("an issuer's keys come from one place", seen=table.issuer, wanted=wanted)
+    if table.algorithms == []:
+        raise SettingsError("issuers.algorithms allows nothing", seen=table.issuer, hint="leave it out for all")
+    cacerts = None if table.cacerts is None else folder / table.cacerts
+    addresses = [place for place in (table.jwks_url, *table.crls) if place is not None and "://" in place]
+    if cacerts is not None and not addresses:
+        raise SettingsError("cacerts means nothing for a jwks_file", seen=table.issuer, hint="leave it out")
     fetch: KeySetFile | KeySetUrl
-    source = None
     if table.jwks_url is not None:
-        cacerts = None if table.cacerts is None else folder / table.cacerts
         fetch = KeySetUrl(_https(table.jwks_url), cacerts=cacerts)
-        roots = b"" if cacerts is None else read_bounded(cacerts, "issuers.cacerts")
-        source = table.jwks_url, hashlib.sha256(roots).digest()
     else:
         assert table.jwks_file is not None
-        if table.cacerts is not None:
-            raise SettingsError("cacerts means nothing for a jwks_file", seen=table.issuer, hint="leave it out")
         fetch = KeySetFile(folder / table.jwks_file)
-    accept_simulated = table.insecure_accept_simulated
-    return TrustedIssuer(issuer=table.issuer, keys=IssuerKeys(fetch), accept_simulated=accept_simulated, source=source)
+    keys = IssuerKeys(
+        fetch,
+        vouch=_signing_root(table, folder, cacerts),
+        algorithms=table.algorithms or ALGORITHMS,
+        max_stale=timedelta(hours=table.max_stale_hours),
+    )
+    return TrustedIssuer(
+        issuer=table.issuer,
+        keys=keys,
+        accept_simulated=table.insecure_accept_simulated,
+        source=None if table.jwks_url is None else (table.jwks_url, _what_it_hangs_on(table, folder)),
+    )
+
+
+def _what_it_hangs_on(table: Issuer, folder: Path) -> bytes:
+    """A digest of all that a key set was judged by: what was held under other roots is not taken over."""
+    files = [
+        b"" if name is None else read_bounded(folder / name, f"issuers.{field}")
+        for field, name in (("cacerts", table.cacerts), ("signing_root", table.signing_root))
+    ]
+    words = [*(table.algorithms or ()), "", *table.crls, "", str(table.insecure_ignore_revocation)]
+    told = [hashlib.sha256(each).digest() for each in (*files, *(word.encode() for word in words))]
+    return hashlib.sha256(b"".join(told)).digest()
+
+
+def _signing_root(table: Issuer, folder: Path, cacerts: Path | None) -> SigningRoot | None:
+    if table.signing_root is None:
+        if table.crls or table.insecure_ignore_revocation:
+            hint = "name signing_root"
+            raise SettingsError("revocation means nothing without a signing root", seen=table.issuer, hint=hint)
+        return None
+    if bool(table.crls) == table.insecure_ignore_revocation:
+        wanted = "crls, or insecure_ignore_revocation = true"
+        raise SettingsError("a signing root wants revocation lists", seen=table.issuer, wanted=wanted)
+    try:
+        roots = read_roots(read_bounded(folder / table.signing_root, "issuers.signing_root"))
+    except MalformedToken as exc:
+        seen = f"{table.signing_root}: {exc.message}"
+        raise SettingsError("issuers.signing_root cannot be used", seen=seen, wanted="PEM") from exc
+    what = "a revocation list"
+    lists: list[BoundedFile | BoundedUrl] = [
+        BoundedUrl(_https(place), cacerts=cacerts, limit=MAX_CRL, what=what)
+        if "://" in place
+        else BoundedFile(folder / place, MAX_CRL, what)
+        for place in table.crls
+    ]
+    return SigningRoot(roots, None if table.insecure_ignore_revocation else tuple(lists))
 
 
 def _verifier(table: Verifier, folder: Path) -> AttestationClient:
@@ -221,5 +272,5 @@ def _https(url: str) -> str:
     except ValueError:
         usable = False
     if not usable or not url.isascii() or any(c.isspace() for c in url):
-        raise SettingsError("issuers.jwks_url is not usable", seen=url, wanted="https://host[:port]/path")
+        raise SettingsError("an address in [[issuers]] is not usable", seen=url, wanted="https://host[:port]/path")
     return url

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Generic
 
 from ambergate.core.errors import NotFound, SettingsError
 from ambergate.core.release.material import OPAQUE
+from ambergate.core.release.owners import require_approval
 from ambergate.services.keybroker.keyring import BUILT_IN, KeyRing
 from ambergate.services.keybroker.ports import Change, S
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from ambergate.core.release.material import KeyKind
+    from ambergate.core.release.owners import PolicyChange
     from ambergate.core.release.resource_policy import ResourcePolicy
     from ambergate.services.keybroker.ports import Journal
 
@@ -134,15 +136,30 @@ class Keys(Generic[S]):
             self.ring.catalogue.add_version(key_id, reference, number=number, at=at)
         return number
 
-    def set_policy(self, key_id: UUID, policy: ResourcePolicy, *, at: datetime) -> None:
+    def set_policy(
+        self, key_id: UUID, policy: ResourcePolicy, *, at: datetime, change: PolicyChange | None = None
+    ) -> None:
         """Put a key under another policy, from its next release on.
+
+        Args:
+            key_id: the key.
+            policy: the other one.
+            at: now.
+            change: what its owners approved; None: nothing.
 
         Raises:
             NotFound: there is no such key.
+            NotPermitted: the key's policy names owners, and too few approved.
+            Conflict: they approved of another change.
             SettingsError: what is stored does not open.
             Unavailable: the store or the audit log does not answer.
         """
-        with self._change("key.set-policy", key_id, at, {"policy": policy.to_json()}):
+        now, after = self._latest(key_id).policy, policy.to_json()
+        told: dict[str, object] = {"policy": after}
+        if now.owners is not None:
+            approved = require_approval(now.owners, now.to_json(), after, key_id=str(key_id), change=change, at=at)
+            told["approved_by"] = sorted(approved)
+        with self._change("key.set-policy", key_id, at, told):
             if not self.ring.catalogue.set_policy(key_id, policy):
                 raise _no_such_key(key_id)
 

@@ -57,6 +57,34 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cacerts: Annotated[
         str | None, Meta(description="File of PEM roots for `jwks_url`; the system's when not given.")
     ] = None
+    algorithms: Annotated[
+        list[Literal["PS384", "RS256", "ES256"]] | None,
+        Meta(description="Algorithms of its tokens that are taken; all three when not given."),
+    ] = None
+    max_stale_hours: Annotated[
+        float,
+        Meta(
+            gt=0, le=168, description="For how long its key set is used when no newer one can be had, at most a week."
+        ),
+    ] = 24.0
+    signing_root: Annotated[
+        str | None,
+        Meta(
+            description="File of PEM certificates: a key of the set counts only with a chain (`x5c`) to one of them, "
+            "so that who serves the set is not believed alone."
+        ),
+    ] = None
+    crls: Annotated[
+        list[str],
+        Meta(
+            max_length=16,
+            description="Revocation lists of that chain, one of each authority: https:// addresses, or files. "
+            "`signing_root` wants them.",
+        ),
+    ] = []
+    insecure_ignore_revocation: Annotated[
+        bool, Meta(description="Take keys under `signing_root` without looking whether they are revoked.")
+    ] = False
     insecure_accept_simulated: Annotated[
         bool, Meta(description="Believe it about software platforms, which prove nothing about hardware.")
     ] = False

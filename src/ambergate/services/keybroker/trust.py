@@ -2,6 +2,10 @@
 
 A token names its issuer and its key; neither is believed. They only choose which configured issuer's keys the token
 is then checked with. Addresses in a token (`jku`, `x5u`) and certificates (`x5c`) are never looked at.
+
+Key sets are fetched at the start, again when they are old or a token names a key that they do not have, and by whoever
+asks whether the broker is ready: not more often than `RETRY_AFTER` for each issuer, whatever tokens name. Where a
+signing root is pinned, a key set counts for no more than the root says of it (`ambergate.core.token.certified`).
 """
 
 from __future__ import annotations
@@ -12,13 +16,14 @@ import threading
 from base64 import urlsafe_b64decode
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from ambergate.core.errors import AmberError, MalformedToken, TokenRejected, Unavailable
 from ambergate.core.token.check import KeySet, check_token
+from ambergate.core.token.jose import ALGORITHMS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
 
     from ambergate.core.token.claims import AttestationClaims
@@ -32,10 +37,22 @@ RETRY_AFTER: Final = timedelta(seconds=10)  # between two fetches, so that stran
 WAIT_SECONDS: Final = 2.0  # that a request waits for another's fetch; then it is told to come again
 
 
+class Vouched(Protocol):
+    """Keys that a signing root vouches for, until an instant."""
+
+    @property
+    def keys(self) -> KeySet:
+        """The keys."""
+
+    @property
+    def until(self) -> datetime:
+        """The first instant at which it does not."""
+
+
 class _Held(NamedTuple):
     keys: KeySet
-    kids: frozenset[str]
     since: datetime
+    until: datetime | None  # None: nothing but their age ends them
 
 
 class IssuerKeys:
@@ -43,6 +60,8 @@ class IssuerKeys:
 
     Args:
         fetch: gives the key set's text.
+        vouch: makes of that text the keys that a signing root vouches for; None: who serves the set is believed.
+        algorithms: those that are taken.
         max_age: see `MAX_AGE`.
         max_stale: see `MAX_STALE`.
         retry_after: see `RETRY_AFTER`.
@@ -52,11 +71,15 @@ class IssuerKeys:
         self,
         fetch: Callable[[], str],
         *,
+        vouch: Callable[[str, datetime], Vouched] | None = None,
+        algorithms: Collection[str] = ALGORITHMS,
         max_age: timedelta = MAX_AGE,
         max_stale: timedelta = MAX_STALE,
         retry_after: timedelta = RETRY_AFTER,
     ) -> None:
         self._fetch = fetch
+        self._vouch = vouch
+        self._algorithms = frozenset(algorithms)
         self._max_age = max_age
         self._max_stale = max_stale
         self._retry_after = retry_after
@@ -99,20 +122,21 @@ class IssuerKeys:
     def _wants_fetch(self, at: datetime, kid: str | None) -> bool:
         if self._tried is not None and abs(at - self._tried) < self._retry_after:
             return False
-        held = self._held
+        held = self._usable(at)
         return held is None or not self._knows(kid) or abs(at - held.since) >= self._max_age
 
     def _usable(self, at: datetime) -> _Held | None:
         held = self._held
-        return held if held is not None and at < held.since + self._max_stale else None
+        if held is None or at >= held.since + self._max_stale or (held.until is not None and at >= held.until):
+            return None
+        return held
 
     def _knows(self, kid: str | None) -> bool:
-        return kid is None or (self._held is not None and kid in self._held.kids)
+        return kid is None or (self._held is not None and kid in self._held.keys.kids)
 
     def _refresh(self, at: datetime) -> None:
         try:
-            text = self._fetch()
-            held = _Held(KeySet.from_json(text), _kids(text), at)
+            held = self._read(self._fetch(), at)
         except AmberError as exc:  # the issuer's failure, whatever its kind, is not the caller's
             _LOG.warning("the issuer's keys cannot be had: %s", exc.as_dict())
             self._failure = Unavailable(exc.message, seen=exc.seen)
@@ -121,6 +145,14 @@ class IssuerKeys:
             self._failure = None
         finally:
             self._tried = at
+
+    def _read(self, text: str, at: datetime) -> _Held:
+        vouched = None if self._vouch is None else self._vouch(text, at)
+        keys = (KeySet.from_json(text) if vouched is None else vouched.keys).only(self._algorithms)
+        if not keys.kids:
+            wanted = ", ".join(sorted(self._algorithms))
+            raise MalformedToken("the key set has no key for an algorithm that is taken", wanted=wanted)
+        return _Held(keys, at, None if vouched is None else vouched.until)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,8 +232,3 @@ def _text_member(part: str, name: str) -> str:
     if not isinstance(value, str):
         raise TokenRejected(f"the token has no {name}", code=f"no-{name}", seen=type(value).__name__, wanted="text")
     return value
-
-
-def _kids(text: str) -> frozenset[str]:
-    """The key ids in a key set that was found well-formed."""
-    return frozenset(kid for key in json.loads(text)["keys"] if isinstance(kid := key.get("kid"), str))
