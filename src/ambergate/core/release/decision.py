@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ambergate.core.release.envelope import WorkloadKey
     from ambergate.core.release.resource_policy import Alternative, ResourcePolicy
     from ambergate.core.release.rules import Finding
-    from ambergate.core.release.terms import Group, Terms
+    from ambergate.core.release.terms import Terms
     from ambergate.core.token.claims import AttestationClaims
 
 MAX_ALTERNATIVES_TOLD: Final = 4  # of those that came nearest
@@ -80,23 +80,24 @@ def decide(
 
 def judge(claims: AttestationClaims, policy: ResourcePolicy, given: Circumstances) -> Judgement:
     """What each rule makes of these claims, those that hold as well: for explanations. `decide` releases."""
+    # A table stands in many alternatives: what the rules make of it is the same in each.
+    known: dict[tuple[str, int], list[Finding]] = {}
+
+    def of_terms(terms: Terms, path: str = "") -> list[Finding]:
+        key = path, id(terms)
+        if key not in known:
+            found = [found for _, rule in RULES for found in rule(claims, terms, given)]
+            known[key] = [replace(each, rule=path + each.rule) for each in found] if path else found
+        return known[key]
+
+    def of_alternative(alternative: Alternative) -> tuple[Finding, ...]:
+        return (
+            attester_type(claims, alternative),
+            *(each for group in alternative.groups for each in of_terms(group.terms, group.path)),
+            *(each for terms in alternative.defaults for each in of_terms(terms)),
+        )
+
     return Judgement(
         (lifetime(claims, given.at), sealable(claims)),
-        tuple((each, tuple(_findings(claims, each, given))) for each in policy.alternatives),
+        tuple((each, of_alternative(each)) for each in policy.alternatives),
     )
-
-
-def _findings(claims: AttestationClaims, alternative: Alternative, given: Circumstances) -> list[Finding]:
-    return [
-        attester_type(claims, alternative),
-        *(each for group in alternative.groups for each in _of_group(claims, group, given)),
-        *(each for terms in alternative.defaults for each in _of_terms(claims, terms, given)),
-    ]
-
-
-def _of_group(claims: AttestationClaims, group: Group, given: Circumstances) -> list[Finding]:
-    return [replace(each, rule=group.path + each.rule) for each in _of_terms(claims, group.terms, given)]
-
-
-def _of_terms(claims: AttestationClaims, terms: Terms, given: Circumstances) -> list[Finding]:
-    return [found for _, rule in RULES for found in rule(claims, terms, given)]

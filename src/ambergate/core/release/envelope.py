@@ -16,6 +16,7 @@ only when used.
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
 from dataclasses import dataclass
@@ -201,8 +202,9 @@ def _refuse_weak_modulus(modulus: int) -> None:
         )
 
 
+@functools.cache
 def _small_primes_product() -> int:
-    """The product of all odd primes below the bound; a millisecond, paid per key."""
+    """The product of all odd primes below the bound: a millisecond's work, done once."""
     odd = range(3, _SMALL_PRIME_BOUND, 2)
     return math.prod(n for n in odd if all(n % d for d in range(3, math.isqrt(n) + 1, 2)))
 
