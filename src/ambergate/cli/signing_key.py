@@ -100,6 +100,28 @@ def revoke(config: Path, *, key_id: str, reason: str, as_json: bool) -> None:
         click.echo(f"WARNING: who keeps the key set may refuse its tokens until {_text(done.trusted_from)}")
 
 
+@group.command("revoke-ca")
+@config_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@reports_errors
+def revoke_ca(config: Path, *, yes: bool, as_json: bool) -> None:
+    """Revoke the CA that certifies these keys, with all that it certified, and make another: its key has leaked."""
+    from ambergate.services.attestation.app import open_token_keys
+
+    settings = attestation_config(config)
+    if not yes:
+        click.confirm("Tokens will be refused by who keeps the key set, for five minutes. Revoke the CA", abort=True)
+    with open_token_keys(settings) as keeper:
+        started = keeper.revoke_ca(now(), settings.key_rules)
+    if as_json:
+        echo_json([{"id": key.id, "kind": key.kind, "signs_from": _text(key.active_from)} for key in started])
+        return
+    click.echo("the signing CA is revoked, with every key that it certified")
+    for key in started:
+        click.echo(f"{key.id} ({key.kind}) signs from now on")
+
+
 def _told(keys: Sequence[TokenKey], key: TokenKey, at: datetime) -> dict[str, object]:
     from ambergate.services.attestation import key_plan as plan
     from ambergate.services.attestation.certificates import ends_at
@@ -107,7 +129,8 @@ def _told(keys: Sequence[TokenKey], key: TokenKey, at: datetime) -> dict[str, ob
     state: str = plan.state_of(keys, key, at)
     if key.kind not in plan.LEAVES:
         latest = plan.authority(keys, key.kind)
-        state = "active" if latest is not None and latest.id == key.id else "replaced"
+        replaced = "replaced" if key.revoked_at is None else "revoked"
+        state = "active" if latest is not None and latest.id == key.id else replaced
     ends = plan.retired_from(keys, key)
     return {
         "id": key.id,

@@ -101,7 +101,7 @@ class Pkcs11Key:
         """The key, in a session of its own; what goes wrong with it is told in our words."""
         pin = self._pin()
         try:
-            with self._token().open(user_pin=pin) as session:
+            with _session(self._token(), pin) as session:
                 yield self._found(session)
         except pkcs11.PKCS11Error as exc:
             raise _told(exc, self._uri) from exc
@@ -132,6 +132,14 @@ class Pkcs11Key:
 
     def __repr__(self) -> str:
         return f"Pkcs11Key({self.id})"
+
+
+def _session(token: Token, pin: str) -> Any:  # noqa: ANN401  as above
+    """A session with what the user may do. A login is the process's: whoever else here has the token, shares theirs."""
+    try:
+        return token.open(user_pin=pin)
+    except of.UserAlreadyLoggedIn:
+        return token.open()
 
 
 def _gcm(nonce: bytes, head: bytes) -> dict[str, Any]:

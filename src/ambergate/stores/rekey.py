@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from ambergate.stores.data_keys import check_direct, make_data_key, unwrapped
 from ambergate.stores.sealed_values import SEALED
@@ -106,19 +106,24 @@ def _replaced(
 
 def _reseal(connection: Connection, values: SealedColumn, sealer: Sealer) -> int:
     """Seal anew what is not under the sealer's own key; counts it."""
+    name, key = values.column.name, values.key.name
+    store = update(values.table).where(values.key == bindparam("_of")).values({name: bindparam("_anew")})
     done, last = 0, ""
     while True:
         query = select(values.table).where(values.some & (values.key > last)).order_by(values.key).limit(BATCH)
         rows = connection.execute(query).all()
-        for row in rows:
-            sealed = getattr(row, values.column.name)
-            if sealed_under(sealed) == sealer.key_id:
-                continue
-            context = values.context(row)
-            anew = sealer.seal(sealer.open(sealed, context=context), context=context)
-            where = values.key == getattr(row, values.key.name)
-            connection.execute(update(values.table).where(where).values({values.column.name: anew}))
-            done += 1
+        anew = [
+            {"_of": getattr(row, key), "_anew": _sealed_anew(sealer, getattr(row, name), values.context(row))}
+            for row in rows
+            if sealed_under(getattr(row, name)) != sealer.key_id
+        ]
+        if anew:
+            connection.execute(store, anew)
+            done += len(anew)
         if len(rows) < BATCH:
             return done
-        last = getattr(rows[-1], values.key.name)
+        last = getattr(rows[-1], key)
+
+
+def _sealed_anew(sealer: Sealer, sealed: bytes, context: str) -> bytes:
+    return sealer.seal(sealer.open(sealed, context=context), context=context)

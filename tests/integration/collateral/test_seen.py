@@ -19,10 +19,10 @@ from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.pcs.offline import DirectoryCollateral
 from ambergate.services.attestation.audit import AuditTrail
 from ambergate.services.attestation.evidence import Evidence
+from ambergate.services.attestation.key_making import first_keys
 from ambergate.services.attestation.nonces import Nonces
 from ambergate.services.attestation.pki import TokenPki
 from ambergate.services.attestation.ports import ANYBODY
-from ambergate.services.attestation.rotation import first_keys
 from ambergate.services.attestation.usecase import Attestation, Issuer, Trust
 from ambergate.simulator.faults import SPECIMEN
 from ambergate.stores.audit import AuditLog

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ambergate.services.attestation.certificates import new_key
+from ambergate.services.attestation.key_making import first_keys
 from ambergate.services.attestation.key_plan import Rules
-from ambergate.services.attestation.rotation import KeyKeeper, first_keys
+from ambergate.services.attestation.rotation import KeyKeeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -19,11 +19,11 @@ from ambergate.core.errors import NotGenuine
 from ambergate.core.quote.codec import encode_quote, parse_quote
 from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.services.attestation.evidence import Evidence
+from ambergate.services.attestation.key_making import first_keys
 from ambergate.services.attestation.known import TOLD_EVERY
 from ambergate.services.attestation.nonces import Nonces
 from ambergate.services.attestation.pki import TokenPki
 from ambergate.services.attestation.ports import ANYBODY
-from ambergate.services.attestation.rotation import first_keys
 from ambergate.services.attestation.usecase import MAX_AT_HAND, Attestation, Issuer, Trust
 from ambergate.simulator.faults import SPECIMEN
 from ambergate.simulator.pki import pem_chain

@@ -16,9 +16,9 @@ from tests.unit.simulator.stream import stream
 from ambergate.core.appraise.policy import AppraisalPolicy
 from ambergate.core.errors import SettingsError
 from ambergate.core.verify.anchors import TrustAnchor
+from ambergate.services.attestation.key_making import first_keys
 from ambergate.services.attestation.nonces import Nonces
 from ambergate.services.attestation.pki import TokenPki
-from ambergate.services.attestation.rotation import first_keys
 from ambergate.services.attestation.usecase import Attestation, Issuer, Trust
 
 if TYPE_CHECKING:

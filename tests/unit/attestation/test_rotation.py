@@ -175,6 +175,29 @@ def test_a_retired_key_never_signs_again(alone: KeyKeeper) -> None:
     }
 
 
+def test_a_revoked_ca_takes_along_all_that_it_certified(keeper: KeyKeeper) -> None:
+    keeper = KeyKeeper(keeper.store, BASE_URL)  # which makes other keys each time, as it must
+    before = view(keeper)
+    keeper.revoke(before.ec.kid, LATER, RULES)
+    signing = keeper.revoke_ca(LATER + SECOND, RULES)
+    after = view(keeper, SECOND)
+    assert (after.rsa.kid, after.ec.kid) == tuple(key.id for key in signing)
+    assert kids(after) == {after.rsa.kid}
+    leaf, ca, root = (x509.load_der_x509_certificate(each) for each in after.rsa.chain)
+    old_ca = x509.load_der_x509_certificate(before.rsa.chain[1])
+    assert ca.public_key() != old_ca.public_key()
+    leaf.verify_directly_issued_by(ca)
+    ca.verify_directly_issued_by(root)
+    assert after.rsa.chain[2] == before.rsa.chain[2], "who trusts the root goes on"
+    (line,) = x509.load_der_x509_crl(after.root_crl(LATER))
+    assert line.serial_number == old_ca.serial_number
+    assert line.extensions.get_extension_for_class(x509.CRLReason).value.reason is x509.ReasonFlags.ca_compromise
+    assert list(crl(after)) == [], "it speaks of what the new CA has certified"
+    assert all(key.private is None for key in keeper.store.all() if key.revoked_at is not None)
+    keeper.keep_up(LATER + DAY, RULES)
+    assert keeper.rotate(LATER + 2 * DAY, RULES)[0].active_from == LATER + 2 * DAY
+
+
 def test_revocation_lists_are_numbered_upwards_and_signed_by_the_ca(alone: KeyKeeper) -> None:
     pki = view(alone)
     lists = [crl(pki, at) for at in (timedelta(), timedelta(microseconds=1), CRL_LIFETIME / 2)]
@@ -230,6 +253,7 @@ def test_nodes_that_do_the_same_at_once_do_it_once(place: Path | str) -> None:
 DEEDS: dict[str, Callable[[KeyKeeper], object]] = {
     "keep up": lambda keeper: keeper.keep_up(AT + 4 * 365 * DAY + 300 * DAY, RULES),
     "rotate": lambda keeper: keeper.rotate(LATER, RULES),
+    "revoke ca": lambda keeper: keeper.revoke_ca(LATER, RULES),
     "revoke": lambda keeper: keeper.revoke(view(keeper).rsa.kid, LATER, RULES),
 }
 

@@ -90,6 +90,18 @@ def test_machines_are_told_what_happened(folder: Path) -> None:
     assert authorities == {"root": "active", "ca": "active"}
 
 
+def test_a_leaked_ca_is_replaced_once_that_is_confirmed(folder: Path) -> None:
+    before = states(folder)
+    assert amber(folder, "revoke-ca")[0] == 1, "nobody said yes"
+    assert states(folder) == before
+    started = {key["kind"]: key["id"] for key in told(folder, "revoke-ca", "--yes")}
+    assert states(folder) == {started["rsa"]: "active"}
+    assert set(states(folder, "--all").values()) == {"active", "revoked"}
+    assert [key["state"] for key in told(folder, "list", "--all") if key["kind"] == "ca"] == ["revoked", "active"]
+    code, text = amber(folder, "revoke-ca", "--yes")
+    assert (code, text.count("signs from now on")) == (0, 2)
+
+
 def test_without_the_key_encryption_key_there_is_nothing_to_rotate(folder: Path) -> None:
     (folder / "state.kek").rename(folder / "aside")
     for command in ("list", "rotate"):

@@ -175,7 +175,7 @@ def test_a_rekey_that_is_cut_off_changes_nothing(engine: Engine, monkeypatch: py
     def fail(*arguments: object) -> None:
         nonlocal updates
         updates += "UPDATE signing_material" in str(arguments[2])
-        if updates == 3:
+        if updates == 2:
             raise NotAuthorised("no")
 
     event.listen(engine, "before_cursor_execute", fail)

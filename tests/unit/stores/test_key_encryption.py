@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.softhsm import PIN
 
 from ambergate.core.errors import SettingsError, Unavailable
 from ambergate.stores.key_encryption import EnvironmentKey, LocalKey, key_place, open_kek
@@ -155,6 +157,15 @@ def test_a_pin_is_in_a_file_of_its_owner_and_never_told(softhsm: Token, tmp_path
     pin.write_bytes(b"\xff")
     with pytest.raises(SettingsError, match="does not hold a PIN"):
         open_kek(elsewhere)
+
+
+def test_a_login_is_shared_with_who_else_has_the_token(softhsm: Token, tmp_path: Path) -> None:
+    pkcs11 = importlib.import_module("pkcs11")
+    uri = softhsm.make_aes("shared")
+    with pkcs11.lib(softhsm.module).get_token(token_label="amber").open(user_pin=PIN) as session:
+        kek = open_kek(key_place(uri, tmp_path))
+        assert kek.unwrap(kek.wrap(DATA_KEY)) == DATA_KEY
+        assert list(session.get_objects({pkcs11.Attribute.LABEL: "shared"})), "they are not logged out"
 
 
 def test_without_the_library_that_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from ambergate.core.quote.layout import TeeType
 from ambergate.core.token.profiles import Issuance
 from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.core.verify.memo import Verifier
+from ambergate.services.attestation.key_making import first_keys
 from ambergate.services.attestation.pki import TokenPki
-from ambergate.services.attestation.rotation import first_keys
 from ambergate.simulator.cpu import EnclaveIdentity
 from ambergate.simulator.platform import SimulatedPlatform
 from ambergate.simulator.td import TdIdentity

@@ -14,8 +14,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key
 from cryptography.x509.oid import NameOID
 
@@ -136,6 +137,20 @@ def revocation_list(issuer: Authority, revoked: Iterable[Revocation], at: dateti
         )
         builder = builder.add_revoked_certificate(entry.build())
     return builder.sign(issuer.key, hashes.SHA512()).public_bytes(Encoding.DER)
+
+
+def issued_by(certificate: bytes, issuer: Authority) -> bool:
+    """Whether this authority's key has signed it, whichever of the authority's certificates was in force then."""
+    try:
+        issuer.key.public_key().verify(
+            (read := x509.load_der_x509_certificate(certificate)).signature,
+            read.tbs_certificate_bytes,
+            padding.PKCS1v15(),
+            hashes.SHA512(),
+        )
+    except InvalidSignature:
+        return False
+    return True
 
 
 def digest(certificate: bytes) -> str:

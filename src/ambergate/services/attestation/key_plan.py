@@ -74,8 +74,9 @@ class Tasks:
 
 
 def authority(keys: Iterable[TokenKey], kind: str) -> TokenKey | None:
-    """The certificate of this authority that counts: the latest."""
-    return max((key for key in keys if key.kind == kind), key=lambda key: key.published_at, default=None)
+    """The certificate of this authority that counts: the latest that is not revoked."""
+    able = (key for key in keys if key.kind == kind and key.revoked_at is None)
+    return max(able, key=lambda key: key.published_at, default=None)
 
 
 def active(keys: Iterable[TokenKey], kind: str, at: datetime) -> TokenKey | None:
@@ -167,7 +168,7 @@ def _is_over(keys: Sequence[TokenKey], key: TokenKey, at: datetime) -> bool:
     """Whether its private half is needed no more, on any node."""
     if key.kind not in LEAVES:
         latest = authority(keys, key.kind)
-        return latest is not None and latest.id != key.id
+        return key.revoked_at is not None or (latest is not None and latest.id != key.id)
     ends = retired_from(keys, key)
     return key.revoked_at is not None or (ends is not None and at >= ends + MARGIN)
 

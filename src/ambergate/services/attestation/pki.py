@@ -11,14 +11,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from ambergate.core.errors import SettingsError
 from ambergate.core.token.jose import SigningKey, public_members
 from ambergate.services.attestation import key_plan as plan
-from ambergate.services.attestation.certificates import Revocation, read_key, revocation_list
-from ambergate.services.attestation.rotation import authority_of
+from ambergate.services.attestation.certificates import Revocation, issued_by, read_key, revocation_list
+from ambergate.services.attestation.key_making import authority_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from ambergate.services.attestation.certificates import PrivateKey
+    from ambergate.services.attestation.certificates import Authority, PrivateKey
     from ambergate.stores.token_keys import TokenKey
 
 
@@ -74,17 +74,17 @@ class TokenPki:
         return min((key for key in self._keys if key.kind == "root"), key=lambda key: key.published_at).certificate
 
     def root_crl(self, at: datetime) -> bytes:
-        """The root's revocation list, DER, empty: signing CAs are renewed, and none was ever revoked."""
-        return revocation_list(self._root, (), at)
+        """The root's revocation list, DER: signing CAs."""
+        return revocation_list(self._root, self._lines(self._root), at)
 
     def ca_crl(self, at: datetime) -> bytes:
-        """The signing CA's revocation list, DER."""
-        lines = [
-            Revocation(key.certificate, key.revoked_at, key.reason or "unspecified")
-            for key in self._keys
-            if key.revoked_at is not None
-        ]
-        return revocation_list(self._ca, lines, at)
+        """The signing CA's revocation list, DER: leaves. Those of a CA that is revoked itself are on none any more."""
+        return revocation_list(self._ca, self._lines(self._ca), at)
+
+    def _lines(self, issuer: Authority) -> Iterator[Revocation]:
+        for key in self._keys:
+            if key.revoked_at is not None and issued_by(key.certificate, issuer):
+                yield Revocation(key.certificate, key.revoked_at, key.reason or "unspecified")
 
     def until(self) -> datetime | None:
         """The next instant at which keys stand otherwise by themselves; None: there is none."""

@@ -12,14 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-from ambergate.core.errors import AmberError, Conflict, NotFound, SettingsError
+from ambergate.core.errors import AmberError, Conflict, NotFound
 from ambergate.services.attestation import key_plan as plan
-from ambergate.services.attestation.certificates import SKEW, Authority, certify, digest, new_key, read_key
-from ambergate.stores.token_keys import LEGACY, TokenKey
+from ambergate.services.attestation.certificates import certify, new_key
+from ambergate.services.attestation.key_making import authority_of, first_keys, made
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,11 +23,12 @@ if TYPE_CHECKING:
 
     from ambergate.services.attestation.certificates import PrivateKey
     from ambergate.services.attestation.key_plan import Rules
-    from ambergate.stores.token_keys import TokenKeyStore
+    from ambergate.stores.token_keys import TokenKey, TokenKeyStore
 
 _LOG = logging.getLogger("ambergate.attestation")
 
 # Why a key is revoked, as RFC 5280, 5.3.1, names it.
+CA_COMPROMISE: Final = "cACompromise"
 REASONS: Final = ("keyCompromise", "superseded", "cessationOfOperation", "unspecified")
 _ROUNDS: Final = 4  # after which keeping up is done: making a key asks for its start, and that for nothing
 RETRY: Final = timedelta(seconds=30)  # after keeping up has failed
@@ -135,6 +132,32 @@ class KeyKeeper:
         after = self.store.change(decide)
         return tuple(max((k for k in after if k.kind == kind and k.active_from), key=_start) for kind in plan.LEAVES)
 
+    def revoke_ca(self, at: datetime, rules: Rules) -> tuple[TokenKey, ...]:
+        """Put another signing CA in place of the present one, whose key somebody else has, and revoke that.
+
+        Whatever it certified counts for nothing with it: every key that signed or stood by is revoked too, and fresh
+        ones sign at once. Who keeps the key set refuses their tokens until it fetches it anew.
+
+        Returns:
+            The keys that sign, one of each kind.
+
+        Raises:
+            SettingsError: what is stored cannot be used.
+            Unavailable: the database does not answer.
+        """
+        fresh = {kind: self._make(kind) for kind in ("ca", *plan.LEAVES)}
+
+        def decide(keys: tuple[TokenKey, ...]) -> Iterable[TokenKey]:
+            gone = [_revoked(key, at, CA_COMPROMISE) if key.kind != "root" else key for key in keys]
+            root = authority_of(gone, "root")
+            certificate = certify("ca", fresh["ca"], root, at=at, base_url=self._base_url)
+            gone.append(made("ca", fresh["ca"], certificate, at=at, lifetime=timedelta(), active_from=at))
+            leaves = [self._leaf(gone, kind, fresh[kind], at, rules) for kind in plan.LEAVES]
+            return [*gone, *(replace(leaf, active_from=at) for leaf in leaves)]
+
+        after = self.store.change(decide)
+        return tuple(key for kind in plan.LEAVES if (key := plan.active(after, kind, at)) is not None)
+
     def revoke(self, key_id: str, at: datetime, rules: Rules, *, reason: str = REASONS[0]) -> Revoked:
         """Put a leaf onto the revocation list and take it out of the key set, for good. If it signs, another does.
 
@@ -150,8 +173,7 @@ class KeyKeeper:
 
         def decide(keys: tuple[TokenKey, ...]) -> Iterable[TokenKey]:
             found = _to_revoke(keys, key_id)
-            started = found.active_from if found.active_from is not None and found.active_from <= at else None
-            gone = replace(found, revoked_at=at, reason=reason, private=None, active_from=started)
+            gone = _revoked(found, at, reason)
             rest = [gone if key is found else key for key in keys]
             if plan.active(keys, found.kind, at) is not found:
                 return rest
@@ -213,84 +235,6 @@ class KeyKeeper:
         return made(kind, key, certificate, at=at, lifetime=timedelta(), active_from=at)
 
 
-def first_keys(
-    kept: Mapping[str, bytes],
-    base_url: str,
-    at: datetime,
-    lifetime: timedelta,
-    make: Callable[[str], PrivateKey] = new_key,
-) -> tuple[TokenKey, ...]:
-    """Root, signing CA and one leaf of each kind: those that an earlier release kept, or fresh ones.
-
-    Raises:
-        SettingsError: what was kept is not whole.
-    """
-    if kept:
-        return _taken_over(kept, lifetime)
-    keys: list[TokenKey] = []
-    for kind in ("root", "ca", *plan.LEAVES):
-        issuer = None if kind == "root" else authority_of(keys, "root" if kind == "ca" else "ca")
-        private = make(kind)
-        certificate = certify(kind, private, issuer, at=at, base_url=base_url)
-        keys.append(made(kind, private, certificate, at=at, lifetime=lifetime, active_from=at))
-    return tuple(keys)
-
-
-def made(
-    kind: str,
-    private: PrivateKey,
-    certificate: bytes,
-    *,
-    at: datetime,
-    lifetime: timedelta,
-    active_from: datetime | None = None,
-) -> TokenKey:
-    """A key to be stored, published from `at`."""
-    return TokenKey(
-        id=digest(certificate),
-        kind=kind,
-        certificate=certificate,
-        private=private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
-        published_at=at,
-        active_from=active_from,
-        lifetime=lifetime,
-    )
-
-
-def authority_of(keys: Iterable[TokenKey], kind: str) -> Authority:
-    """Who certifies.
-
-    Raises:
-        SettingsError: its key is not there, or cannot be read.
-    """
-    found = plan.authority(keys, kind)
-    try:
-        if found is None or found.private is None:
-            raise SettingsError("a key of the token PKI is not there", wanted=kind)
-        key = read_key(found.private)
-        if not isinstance(key, rsa.RSAPrivateKey):
-            raise SettingsError("a key of the token PKI is of another kind", wanted=f"{kind}: RSA")
-        return Authority(key, x509.load_der_x509_certificate(found.certificate))
-    except (ValueError, TypeError) as exc:
-        raise SettingsError("a key of the token PKI cannot be read", seen=f"{kind}: {type(exc).__name__}") from exc
-
-
-def _taken_over(kept: Mapping[str, bytes], lifetime: timedelta) -> tuple[TokenKey, ...]:
-    missing = [name for name in LEGACY if name not in kept]
-    if missing:
-        raise SettingsError("the stored signing keys are not whole", seen=f"without {missing[0]}")
-    keys = []
-    for kind in ("root", "ca", *plan.LEAVES):
-        certificate = kept[f"{kind}.certificate"]
-        try:
-            private = read_key(kept[f"{kind}.key"])
-            begun = x509.load_der_x509_certificate(certificate).not_valid_before_utc + SKEW
-        except (ValueError, TypeError) as exc:
-            raise SettingsError("the stored signing keys cannot be read", seen=f"{kind}: {type(exc).__name__}") from exc
-        keys.append(made(kind, private, certificate, at=begun, lifetime=lifetime, active_from=begun))
-    return tuple(keys)
-
-
 def _stands_by(key: TokenKey) -> bool:
     return key.private is not None and key.revoked_at is None and key.active_from is None
 
@@ -325,6 +269,14 @@ def _check_rotation(keys: Sequence[TokenKey], kind: str, at: datetime) -> None:
             seen=f"{plan.MAX_PUBLISHED} of kind {kind}",
             hint="wait until tokens of the oldest have expired; `signing-key list` says when",
         )
+
+
+def _revoked(key: TokenKey, at: datetime, reason: str) -> TokenKey:
+    """The key, revoked if it was not; what had not begun to sign never did."""
+    if key.revoked_at is not None:
+        return key
+    started = key.active_from if key.active_from is not None and key.active_from <= at else None
+    return replace(key, revoked_at=at, reason=reason, private=None, active_from=started)
 
 
 def _to_revoke(keys: Iterable[TokenKey], key_id: str) -> TokenKey:
