@@ -16,10 +16,10 @@ ROWS ?= 1000000
 # Every branch of these is run by a test: what they refuse, nobody behind them looks at again.
 PROVEN := src/ambergate/core/quote/*,src/ambergate/core/collateral/*,src/ambergate/core/verify/*
 
-.PHONY: help setup demo test check format lint types layers locked cover bench kills failover fuzz lock fmt clean soak
+.PHONY: help setup demo test check format lint types layers locked cover bench kills failover fuzz openapi-fuzz lock fmt clean soak
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make .venv with everything in it, by uv if it is there, else by venv and pip
 	@echo "$(VENV) is ready"
@@ -74,6 +74,9 @@ failover: $(READY) ## Kill one of two nodes on one PostgreSQL at 300 requests a 
 
 fuzz: $(READY) ## Hold the verifier to dcap-qvl on 50,000 mutants, and flip every bit of two quotes
 	@$(BIN)/python -m fuzz
+
+openapi-fuzz: $(READY) ## Ask the running services 20,000 times by schemathesis, and hold them to their OpenAPI documents
+	@$(BIN)/python -m scripts.openapi_fuzz
 
 lock: ## Resolve the dependencies anew (needs uv) and write uv.lock and requirements/dev.txt
 	@python3 scripts/lock.py

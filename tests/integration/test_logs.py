@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from tests.integration.whole import PROGRAM, Whole, whole
+from scripts.whole import PROGRAM, Whole, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 import pytest
+from starlette.routing import Route
 from tests.unit.web.site import MISMATCHES, Site, nameless
+
+from ambergate.services.web.application import build
+from ambergate.services.web.problems import json_response
+from ambergate.services.web.server import TlsFiles, running
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
 
 
 def test_a_refused_quote_names_the_step(site: Site) -> None:
@@ -74,6 +84,19 @@ def test_other_methods_are_405_and_say_which_are_allowed(site: Site) -> None:
     assert answer.status_code == 405
     assert answer.headers["allow"] == "POST"
     assert answer.json()["code"] == "http-405"
+
+
+def test_the_methods_of_a_path_are_named_whatever_route_has_them(tls_files: TlsFiles) -> None:
+    def answer(request: Request) -> Response:
+        return json_response(request.method)
+
+    routes = [Route("/a/{b}", answer, methods=[method]) for method in ("GET", "PUT", "DELETE")]
+    with running(build(routes), tls_files) as port:
+        site = Site(port=port, ca=tls_files.certificate.with_name("ca.pem"))
+        with site.client() as client:
+            refused = client.post("/a/1")
+            assert client.put("/a/1").json() == "PUT"
+    assert (refused.status_code, refused.headers["allow"]) == (405, "DELETE, GET, HEAD, PUT")
 
 
 def test_every_answer_has_ids_in_lower_case_and_no_quotes_and_a_length(site: Site) -> None:

@@ -20,6 +20,7 @@ from ambergate.services.attestation.management_routes import policy_routes
 from ambergate.services.attestation.metrics import CountedAudit, CountedEngine
 from ambergate.services.attestation.named import NamedPolicies
 from ambergate.services.attestation.nonces import KEY_BYTES, Nonces
+from ambergate.services.attestation.operations import openapi
 from ambergate.services.attestation.policies import KnownPolicies, open_engines
 from ambergate.services.attestation.published import published_routes
 from ambergate.services.attestation.rotation import KeyKeeper
@@ -29,6 +30,7 @@ from ambergate.services.attestation.usecase import Attestation, Issuer
 from ambergate.services.web.application import build
 from ambergate.services.web.health import Readiness, health_routes
 from ambergate.services.web.names import request_names
+from ambergate.services.web.openapi import openapi_route
 from ambergate.stores.api_keys import ApiKeyStore
 from ambergate.stores.audit import AuditLog
 from ambergate.stores.audit_key import checkpoint_signer
@@ -223,6 +225,7 @@ def create_app(  # noqa: PLR0913  # each is a part of its own
             *audit_routes(state.audit, authorise),
             *published_routes(keys, issuer, now),
             *health_routes(readiness),
+            openapi_route(openapi()),
         ],
         metrics=metrics,
     )

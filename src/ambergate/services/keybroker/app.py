@@ -21,6 +21,7 @@ from ambergate.services.keybroker.keys import Keys
 from ambergate.services.keybroker.login import Login
 from ambergate.services.keybroker.managed_keys import ManagedKeys
 from ambergate.services.keybroker.metrics import CountedAudit
+from ambergate.services.keybroker.operations import openapi
 from ambergate.services.keybroker.own_key_routes import own_key_routes
 from ambergate.services.keybroker.passwords import Passwords
 from ambergate.services.keybroker.policies import Policies
@@ -33,6 +34,7 @@ from ambergate.services.keybroker.users import Users
 from ambergate.services.web.application import build
 from ambergate.services.web.health import Readiness, health_routes
 from ambergate.services.web.names import request_names
+from ambergate.services.web.openapi import openapi_route
 from ambergate.stores.audit import AuditLog
 from ambergate.stores.audit_key import checkpoint_signer
 from ambergate.stores.data_keys import open_sealer
@@ -235,6 +237,7 @@ def create_app(  # each is a part of its own
                 Readiness({"database": state.secrets.check, "audit": state.audit.check, "issuer-keys": ready}, now=now)
             ),
             *management_routes(state, trail, audit, now=now, options=chosen),
+            openapi_route(openapi()),
         ],
         statuses=STATUSES,
         lifespan=lifespan,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Any version: the original's sample configuration names a key whose id is of version 3. uuid.UUID() alone would
 # also read braces, URNs and digits without hyphens, giving one key many URLs.
-_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
+UUID_PATTERN: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
 
 class NonceWire(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -110,7 +110,7 @@ def parse_key_id(text: str) -> UUID:
     Raises:
         Malformed: (`malformed-key-id`) anything else.
     """
-    if not _UUID.fullmatch(text):
+    if not UUID_PATTERN.fullmatch(text):
         wanted = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx, hexadecimal"
         raise Malformed("this is no key id", code="malformed-key-id", seen=repr(text[:64]), wanted=wanted)
     return UUID(text)

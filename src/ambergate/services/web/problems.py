@@ -10,6 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from starlette.responses import Response
+from starlette.routing import Route
 
 from ambergate.core.errors import (
     AmberError,
@@ -139,10 +140,18 @@ async def http_exception(request: Request, exc: Exception) -> Response:
         "seen": request.method,
         **told_names(),
     }
-    return json_response(body, status=http.status_code, headers=http.headers)
+    headers = _allow(request) if http.status_code == 405 else http.headers
+    return json_response(body, status=http.status_code, headers=headers)
 
 
 def _told(mismatch: Mapping[str, str]) -> str:
     rule, seen, wanted = (mismatch.get(part, "") for part in ("rule", "seen", "wanted"))
     policy = f"policy {mismatch['policy_name']}: " if "policy_name" in mismatch else ""
     return f"{policy}{rule}: seen {seen}, wanted {wanted}"
+
+
+def _allow(request: Request) -> dict[str, str]:
+    """All methods of this path: each may have a route of its own, and the framework names those of the first."""
+    path = request.scope["route"].path
+    routes = [route for route in request.app.routes if isinstance(route, Route) and route.path == path]
+    return {"allow": ", ".join(sorted({method for route in routes for method in route.methods or ()}))}

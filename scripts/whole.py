@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import secrets
@@ -23,6 +24,7 @@ from ambergate.services.web.selfsigned import make_server_certificate
 from ambergate.simulator.cpu import EnclaveIdentity
 from ambergate.simulator.evidence import SimulatedEvidenceSource
 from ambergate.simulator.platform import SimulatedPlatform
+from ambergate.stores.key_terms import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 AMBER: Final = (sys.executable, "-c", "from ambergate.cli.main import main; main()")
 PROGRAM: Final = EnclaveIdentity.of_program([b"an application"], isv_svn=3)
+USER: Final = "operator"
+PASSWORD: Final = "correct horse battery staple 7"
 BASE: Final = "https://attest.example"
 _LISTEN: Final = """\
 [listen]
@@ -90,6 +94,8 @@ class Whole:
     api_key: str
     secret: bytes
     key_id: str
+    user_id: str
+    bearer: str
     attestation: Process
     broker: Process
 
@@ -121,16 +127,20 @@ def whole(folder: Path, more: str = "") -> Iterator[Whole]:
     platform = SimulatedPlatform.create(at=now, random=random.Random(7).randbytes)
     (folder / "root_ca.pem").write_text(platform.root_pem)
     platform.save_collateral(folder, at=now)
+    quote = platform.quote(PROGRAM, bytes(64))
+    (folder / "quote").write_text(base64.b64encode(quote).decode())
     (folder / "attestation.toml").write_text(_ATTESTATION + more)
     with open_api_keys(load(folder / "attestation.toml").database) as keys:
-        _, api_key = keys.create("tests", at=now)
+        _, api_key = keys.create("tests", at=now, terms=Terms(scopes=frozenset({"attest", "manage"})))
     with ExitStack() as stack:
         attestation = stack.enter_context(process("attestation", folder / "attestation.toml"))
         (folder / "broker.toml").write_text(_BROKER.format(port=attestation.port) + more)
         secret = secrets.token_bytes(32)
         key_id = _imported(folder, secret)
+        user = _amber(folder, PASSWORD.encode(), "user", "create", USER, "--all-permissions", "--password-file", "-")
         broker = stack.enter_context(process("keybroker", folder / "broker.toml"))
-        yield Whole(folder, platform, api_key, secret, key_id, attestation, broker)
+        bearer = _logged_in(folder, broker)
+        yield Whole(folder, platform, api_key, secret, key_id, str(user["id"]), bearer, attestation, broker)
 
 
 @contextmanager
@@ -161,9 +171,19 @@ def _announced(running: subprocess.Popen[str], log: Path) -> dict[str, Any]:
     return dict(json.loads(text))
 
 
+def _logged_in(folder: Path, broker: Process) -> str:
+    """A token of the broker's user, who may do everything."""
+    context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+    with httpx.Client(base_url=broker.url, verify=context, trust_env=False) as client:
+        told = client.post("/kbs/v1/token", json={"username": USER, "password": PASSWORD})
+    return told.raise_for_status().text
+
+
 def _imported(folder: Path, secret: bytes) -> str:
     (folder / "policy.toml").write_text(_POLICY)
-    command = [*AMBER, "keybroker", "key", "import", "--json"]
-    command += ["--config", str(folder / "broker.toml"), "--policy", str(folder / "policy.toml")]
-    done = subprocess.run(command, input=secret, check=True, capture_output=True, cwd="/")
-    return str(json.loads(done.stdout)["id"])
+    return str(_amber(folder, secret, "key", "import", "--policy", str(folder / "policy.toml"))["id"])
+
+
+def _amber(folder: Path, given: bytes, *arguments: str) -> dict[str, Any]:
+    command = [*AMBER, "keybroker", *arguments, "--config", str(folder / "broker.toml"), "--json"]
+    return dict(json.loads(subprocess.run(command, input=given, check=True, capture_output=True, cwd="/").stdout))
