@@ -336,6 +336,7 @@ def _told(wanted: Wanted, entry: Entry, at: datetime) -> Holding:
         expires=None if held is None else held.window.not_after,
         accepted=None if held is None else held.accepted,
         refresh_at=None if held is None else held.refresh_at,
+        served=entry.serving(at) is not None,
         late=held is not None and held.late(at) and entry.serving(at) is not None,
         late_until=None if held is None else held.until,
         evaluation=None if held is None else held.evaluation,

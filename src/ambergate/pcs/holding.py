@@ -141,6 +141,7 @@ class Holding:
     expires: datetime | None  # None: nothing is held
     accepted: datetime | None
     refresh_at: datetime | None
+    served: bool  # whether it may be, now
     late: bool  # served in spite of `expires`, because `failure` and the grace
     late_until: datetime | None  # the last instant of that; `expires` where no grace is granted
     evaluation: int | None  # the TCB info's evaluation number; None: nothing is held

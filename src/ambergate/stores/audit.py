@@ -38,6 +38,7 @@ from ambergate.stores.audit_rows import (
     touch_head,
 )
 from ambergate.stores.checkpoints import MAX_NOTE
+from ambergate.stores.engine import check_room
 from ambergate.stores.group_commit import GroupCommit
 from ambergate.stores.merkle import EMPTY_ROOT, Frontier, inclusion_proof
 from ambergate.stores.transactions import reading, writing, writing_by_driver
@@ -181,6 +182,7 @@ class AuditLog:
             NotIntact: the head is gone, or not what was written.
             Unavailable: the database does not answer, or takes nothing more.
         """
+        check_room(self._engine)
         with writing(self._engine) as connection:
             known(read_head(connection))
             last_place(connection)

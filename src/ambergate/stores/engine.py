@@ -12,23 +12,23 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from ambergate.core.errors import SettingsError
+from ambergate.core.errors import SettingsError, Unavailable
 from ambergate.stores.schema import prepare
-from ambergate.stores.transactions import begin_postgres, begin_sqlite, reading, writing
+from ambergate.stores.transactions import POSTGRES, begin_postgres, begin_sqlite, reading, writing
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sqlalchemy import URL
 
 __all__ = ["MAX_URL", "Server", "check_url", "open_database", "open_engine", "reading", "writing"]
 
 BUSY_MS: Final = 5000  # milliseconds that a writer waits for another, and anybody for a server that does not answer
+MIN_ROOM: Final = 1024 * 1024  # bytes; some hundred records and what SQLite writes ahead
 POOL: Final = 10  # connections that a process keeps; as many again while there is need
 MAX_URL: Final = 2048  # characters
 _SCHEME: Final = "postgresql://"
@@ -88,6 +88,24 @@ def open_engine(place: Path | str | Server) -> Engine:
     if isinstance(place, Server):
         return _open_postgres(place.url, place.password)
     return _open_postgres(place) if isinstance(place, str) else _open_sqlite(place)
+
+
+def check_room(engine: Engine) -> None:
+    """Whether a file has room to grow. Of a server nothing is known; there a write tells.
+
+    A small write may still find its place in a file whose disk takes no record more.
+
+    Raises:
+        Unavailable: (`disk-full`) it has not.
+    """
+    if engine.dialect.name == POSTGRES or engine.url.database is None:
+        return
+    disk = os.statvfs(Path(engine.url.database).parent)
+    left = disk.f_bavail * disk.f_frsize
+    if left < MIN_ROOM:
+        raise Unavailable(
+            "the database's disk is full", code="disk-full", seen=f"{left} bytes", wanted=f">= {MIN_ROOM}"
+        )
 
 
 def _open_sqlite(path: Path) -> Engine:

@@ -27,11 +27,16 @@ UNKNOWN = Unavailable("no such family", code="collateral-unknown")
 
 @dataclass
 class Held:
-    """A holding."""
+    """A holding; `since` is when it begins to hold."""
 
     expires: datetime | None = None
     late: bool = False
     failure: AmberError | None = None
+    since: datetime = AT
+
+    @property
+    def served(self) -> bool:
+        return self.late or (self.expires is not None and self.since <= AT <= self.expires)
 
     @property
     def failures(self) -> int:
@@ -54,7 +59,7 @@ class Keeping:
 def told(*roots: Sequence[Held]) -> dict[str, object]:
     anchor = TrustAnchor.intel()
     trusts = [Trust(anchor=anchor, collateral=Keeping(held), simulated=False) for held in roots]
-    return dict(collateral_check(trusts, lambda: AT)() or {})
+    return dict(collateral_check(trusts)() or {})
 
 
 @pytest.mark.parametrize(
@@ -71,7 +76,16 @@ def test_ready(held: Sequence[Held]) -> None:
     assert told(held)["failing"] == sum(each.failures for each in held)
 
 
-@pytest.mark.parametrize("held", [[Held(failure=AWAY)], [Held(AT - HOUR)], [Held(failure=UNKNOWN), Held(failure=AWAY)]])
+@pytest.mark.parametrize(
+    "held",
+    [
+        [Held(failure=AWAY)],
+        [Held(AT - HOUR)],
+        [Held(AT + HOUR, since=AT + HOUR)],
+        [Held(failure=UNKNOWN), Held(failure=AWAY)],
+        [Held(AT - HOUR, failure=UNKNOWN)],
+    ],
+)
 def test_not_ready(held: Sequence[Held]) -> None:
     with pytest.raises(Unavailable, match="for a root") as caught:
         told([Held(AT + HOUR)], held)

@@ -211,7 +211,7 @@ def create_app(  # noqa: PLR0913  # each is a part of its own
             "database": callers.check,
             "audit": state.audit.check,
             "signing-keys": keys_check(keys),
-            "collateral": collateral_check(roots, now),
+            "collateral": collateral_check(roots),
         },
         now=now,
     )

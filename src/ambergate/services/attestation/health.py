@@ -10,7 +10,6 @@ from ambergate.services.attestation.ports import Keeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
 
     from ambergate.services.attestation.ports import Holding, SigningKeys
     from ambergate.services.attestation.usecase import Trust
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 _ANSWERED: Final = frozenset({"collateral-unknown", "collateral-withdrawn"})
 
 
-def collateral_check(roots: Sequence[Trust], now: Callable[[], datetime]) -> Callable[[], Mapping[str, object] | None]:
+def collateral_check(roots: Sequence[Trust]) -> Callable[[], Mapping[str, object] | None]:
     """A check that fails when a root was asked for collateral, and has none that may be served now, for any family.
 
     Before anybody has asked it holds: families are not known ahead of evidence. What it tells are counts and one
@@ -29,10 +28,9 @@ def collateral_check(roots: Sequence[Trust], now: Callable[[], datetime]) -> Cal
     def check() -> Mapping[str, object] | None:
         keepers = [root.collateral for root in roots if isinstance(root.collateral, Keeper)]
         held = [list(keeper.holdings()) for keeper in keepers]
-        at = now()
         for holdings in held:
-            wanted = [each for each in holdings if each.failure is None or each.failure.code not in _ANSWERED]
-            if wanted and not any(_usable(each, at) for each in wanted):
+            wanted = [each for each in holdings if not _nothing_there(each)]
+            if wanted and not any(each.served for each in wanted):
                 raise Unavailable("there is no collateral that holds for a root", code="collateral-missing")
         return _told([each for holdings in held for each in holdings])
 
@@ -49,8 +47,10 @@ def keys_check(keys: SigningKeys) -> Callable[[], None]:
     return check
 
 
-def _usable(holding: Holding, at: datetime) -> bool:
-    return holding.late or (holding.expires is not None and at <= holding.expires)
+def _nothing_there(holding: Holding) -> bool:
+    """Whether the source has said that it has nothing for this family, ever."""
+    never_had = holding.expires is None
+    return never_had and holding.failure is not None and holding.failure.code in _ANSWERED
 
 
 def _told(holdings: Sequence[Holding]) -> Mapping[str, object]:

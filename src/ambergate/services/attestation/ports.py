@@ -109,6 +109,11 @@ class Holding(Protocol):
         ...
 
     @property
+    def served(self) -> bool:
+        """Whether it may be served now."""
+        ...
+
+    @property
     def late(self) -> bool:
         """Whether it is served although it has ended."""
         ...
