@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -110,10 +111,22 @@ def test_bombs(bomb: str, said: str) -> None:
     assert said in refused(bomb)
 
 
+LOOPS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+
+
 def test_a_template_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel ends it, long before the deadline on the wall, which a busy machine needs."""
     monkeypatch.setattr(template, "CPU_SECONDS", 1)
-    loops = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
-    assert "it was ended" in refused(loops)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    assert "it was ended" in refused(LOOPS)
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 10
+
+
+def test_a_deadline_on_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For one that waits without working."""
+    monkeypatch.setattr(template, "WALL_SECONDS", 0.5)
+    monkeypatch.setattr(template, "CPU_SECONDS", 600)
+    assert "it was ended" in refused(LOOPS)
 
 
 @pytest.mark.parametrize(
