@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import click
 from ambergate.cli import _broker_policy as releases
 from ambergate.cli._broker_change import changes
 from ambergate.cli._broker_keys import FILE, keys, policy_words, read_policy, tell
+from ambergate.cli._broker_seal import Gate, note_unsealing, seal_init, unseal
 from ambergate.cli._broker_users import group as users
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
 from ambergate.cli._observing import metrics_told, telling_metrics
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from ambergate.services.keybroker.admin_place import Listening
     from ambergate.services.keybroker.config import Config
     from ambergate.services.keybroker.trust import TrustedIssuers
+    from ambergate.stores.shares import ShareSet
 
 
 @click.group()
@@ -74,8 +77,17 @@ def serve(config: Path | None, *, workers: int | None, print_config: bool, as_js
         for each in managed:
             click.echo(f"  managed at {each.host}{'' if each.port is None else f':{each.port}'}")
 
+    def sealed(shares: ShareSet, host: str, port: int) -> None:
+        if as_json:
+            told = {"host": host, "port": port, "threshold": shares.threshold, "shares": shares.count}
+            echo_json({"sealed": told})
+        else:
+            click.echo(f"sealed: {shares.threshold} of {shares.count} shares open it, at https://{host}:{port}/unseal")
+        sys.stdout.flush()
+
+    gate = Gate(partial(keybroker_config, config), sealed)
     opened = partial(_opened, managed)
-    serve_service(Served(partial(keybroker_config, config), FIXED, opened, announce, beside), workers)
+    serve_service(Served(gate.load, FIXED, opened, announce, beside, gate.unlocked), workers)
 
 
 def _opened(managed: list[Listening], config: Config, stack: ExitStack, number: int) -> Opened[Config]:
@@ -87,6 +99,8 @@ def _opened(managed: list[Listening], config: Config, stack: ExitStack, number: 
     metrics = None if config.metrics is None else BrokerMetrics()
     told_at = stack.enter_context(telling_metrics(metrics, config.metrics, number))
     state = stack.enter_context(open_state(config, now=now))
+    if number == 0:
+        note_unsealing(config, state)
     before: TrustedIssuers | None = None
 
     def make(config: Config, behind: ExitStack) -> Starlette:
@@ -107,6 +121,8 @@ group.add_command(users, "user")
 
 
 group.add_command(keys)
+group.add_command(seal_init)
+group.add_command(unseal)
 
 
 @group.group()

@@ -1,10 +1,11 @@
 """The key-encryption key (KEK): what a database's data keys are encrypted under, and where that key is.
 
-`[store] key_encryption_key` names it in one of three ways:
+`[store] key_encryption_key` names it in one of four ways:
 
     "state.kek"                a file of 64 hex digits, owner only; made at the first start
     "env:AMBER_KEK"            64 hex digits in this variable of the environment
     "pkcs11:token=...;..."     a key that stays in a hardware security module (`stores/pkcs11_key.py`)
+    "shares:broker.shares"     a key in shares that people hold (`stores/shares.py`); a key broker gathers them
 
 A KEK encrypts data keys and nothing else (`stores/data_keys.py`), so it is asked once at a start.
 """
@@ -14,18 +15,20 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ambergate.core.errors import SettingsError
 from ambergate.stores.pkcs11_uri import Pkcs11Uri
 from ambergate.stores.sealing import Sealer, check_key_file, key_id, load_or_create_key, parse_key
+from ambergate.stores.shares import ShareSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _ENVIRONMENT: Final = "env:"
+_SHARES: Final = "shares:"
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 # What a data key is bound to under its KEK. Changing this makes every database unreadable.
 CONTEXT: Final = "ambergate data key"
@@ -63,7 +66,29 @@ class EnvironmentKey:
         return _ENVIRONMENT + self.name
 
 
-KeyPlace = Path | EnvironmentKey | Pkcs11Uri
+@dataclass(frozen=True, slots=True)
+class SharedKey:
+    """A key that is nowhere: people hold shares of it. The file says how many."""
+
+    file: Path
+
+    def __str__(self) -> str:
+        return f"{_SHARES}{self.file}"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldKey:
+    """A key that was brought together from shares, in this process. Redacted."""
+
+    key: bytes = field(repr=False)
+    set_id: str
+    failures: int
+
+    def __str__(self) -> str:
+        return f"a key from shares {self.set_id}"
+
+
+KeyPlace = Path | EnvironmentKey | Pkcs11Uri | SharedKey | HeldKey
 
 
 class LocalKey:
@@ -113,6 +138,8 @@ def key_place(text: str, folder: Path) -> KeyPlace:
         if not _VARIABLE.fullmatch(name):
             raise SettingsError("key_encryption_key names no variable", seen=text[:160], wanted="env:NAME")
         return EnvironmentKey(name)
+    if text.startswith(_SHARES) and text != _SHARES and "\0" not in text:
+        return SharedKey(folder / text.removeprefix(_SHARES))
     if not text or "\0" in text:
         raise SettingsError("key_encryption_key names no file", seen=repr(text[:160]))
     return folder / text
@@ -126,6 +153,8 @@ def check_key(place: KeyPlace, *, environ: Mapping[str, str] = os.environ) -> No
     """
     if isinstance(place, EnvironmentKey):
         open_kek(place, environ=environ)
+    elif isinstance(place, SharedKey):
+        ShareSet.load(place.file)
     elif isinstance(place, Path):
         check_key_file(place)
 
@@ -156,6 +185,11 @@ def open_kek(
             hint = "pip install 'ambergate[pkcs11]'"
             raise SettingsError("PKCS#11 needs a library that is not installed", seen=str(exc), hint=hint) from exc
         return Pkcs11Key(place, token_bytes=token_bytes)
+    if isinstance(place, SharedKey):
+        hint = "a key broker that is sealed is opened by `amber keybroker unseal`; its commands go over HTTP then"
+        raise SettingsError("the key-encryption key is in shares", seen=place, hint=hint)
+    if isinstance(place, HeldKey):
+        return LocalKey(place.key, token_bytes=token_bytes)
     if isinstance(place, EnvironmentKey):
         text = environ.get(place.name)
         if text is None:

@@ -82,6 +82,8 @@ FIXED: Final = {
     "workers": "listen.workers",
     "database": "[store] database or password",
     "key_encryption_key": "store.key_encryption_key",
+    "version_keys": "store.version_keys",
+    "managers": "[[pkcs11]], [[kmip]] and [[vault]]",
     "checkpoint": "audit.checkpoint",
     "metrics": "[metrics]",
     "admin": "[admin]",

@@ -14,7 +14,7 @@ from ambergate.keymanagers.vault import VaultKv, VaultPlace, VaultTransit
 from ambergate.services.keybroker.keyring import BUILT_IN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from ambergate.services.keybroker.ports import KeyManager
@@ -27,13 +27,15 @@ _PATH: Final = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
 
 @dataclass(frozen=True, slots=True)
 class Managers:
-    """How to make each key manager, by its name; nothing is asked before it is needed."""
+    """The key managers that are named; made by `managers`. Nothing is asked before it is needed."""
 
-    makers: Mapping[str, Callable[[Callable[[int], bytes]], KeyManager]]
+    rows: tuple[Token | KmipServer | Vault, ...]
+    folder: Path
 
     def made(self, token_bytes: Callable[[int], bytes]) -> dict[str, KeyManager]:
-        """All of them, with the built-in one."""
-        return {BUILT_IN: BuiltIn(token_bytes), **{name: make(token_bytes) for name, make in self.makers.items()}}
+        """All of them by name, with the built-in one."""
+        outside = {row.name: _made(row, self.folder, token_bytes) for row in self.rows}
+        return {BUILT_IN: BuiltIn(token_bytes), **outside}
 
 
 def managers(tables: Tables, folder: Path) -> Managers:
@@ -42,24 +44,24 @@ def managers(tables: Tables, folder: Path) -> Managers:
     Raises:
         SettingsError: a name that is taken or cannot be used, an address that is none.
     """
-    makers: dict[str, Callable[[Callable[[int], bytes]], KeyManager]] = {}
-    rows: list[Token | KmipServer | Vault] = [*tables.pkcs11, *tables.kmip, *tables.vault]
+    rows: tuple[Token | KmipServer | Vault, ...] = (*tables.pkcs11, *tables.kmip, *tables.vault)
+    names = [BUILT_IN, *(row.name for row in rows)]
     for row in rows:
-        if not _NAME.fullmatch(row.name) or row.name == BUILT_IN or row.name in makers:
+        if not _NAME.fullmatch(row.name) or names.count(row.name) > 1:
             wanted = f"a name of its own: small letters, digits and hyphens, not {BUILT_IN}"
             raise SettingsError("a key manager's name cannot be used", seen=repr(row.name[:64]), wanted=wanted)
-        makers[row.name] = _maker(row, folder)
-    return Managers(makers)
+        _made(row, folder, bytes)  # what cannot be used is told now
+    return Managers(rows, folder)
 
 
-def _maker(row: Token | KmipServer | Vault, folder: Path) -> Callable[[Callable[[int], bytes]], KeyManager]:
+def _made(row: Token | KmipServer | Vault, folder: Path, token_bytes: Callable[[int], bytes]) -> KeyManager:
     from ambergate.services.keybroker.tables import KmipServer, Token  # noqa: PLC0415  the tables import settings
 
     if isinstance(row, Token):
         place = TokenPlace(
             module=folder / row.module, token=row.token, pin_file=folder / row.pin_file, oaep=row.oaep_hash
         )
-        return lambda token_bytes: Pkcs11(place, token_bytes)
+        return Pkcs11(place, token_bytes)
     if isinstance(row, KmipServer):
         server = KmipPlace(
             host=row.host,
@@ -69,11 +71,11 @@ def _maker(row: Token | KmipServer | Vault, folder: Path) -> Callable[[Callable[
             cacerts=None if row.cacerts is None else folder / row.cacerts,
             timeout=row.timeout_seconds,
         )
-        return lambda token_bytes: Kmip(server, token_bytes)
+        return Kmip(server, token_bytes)
     vault, prefix = _vault(row, folder), row.prefix
     if row.engine == "transit":
-        return lambda _: VaultTransit(vault, prefix)
-    return lambda token_bytes: VaultKv(vault, prefix, token_bytes)
+        return VaultTransit(vault, prefix)
+    return VaultKv(vault, prefix, token_bytes)
 
 
 def _vault(row: Vault, folder: Path) -> VaultPlace:

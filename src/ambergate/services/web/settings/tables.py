@@ -47,7 +47,7 @@ class Store(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         str,
         Meta(
             description="The key that encrypts secrets in the database: a file, made at first use with mode 0600; "
-            "`env:NAME`; or `pkcs11:...` ([keys.md](keys.md))."
+            "`env:NAME`; `pkcs11:...`; or, for a key broker, `shares:FILE` ([keys.md](keys.md))."
         ),
     ]
 
