@@ -66,8 +66,9 @@ bench: $(READY) ## Measure against the peers and write build/bench.json
 soak: $(READY) ## Read the files from 512 threads for a minute by FUSE, and for another by the shim
 	@$(BIN)/python -m bench.soak
 
-kills: $(READY) ## Kill a running service 200 times under load, and look for what is lost (about 15 minutes)
+kills: $(READY) ## Kill each service 200 times under load, and look for what is lost (about half an hour)
 	@$(BIN)/python -m scripts.kills
+	@$(BIN)/python -m scripts.broker_kills
 
 failover: $(READY) ## Kill one of two nodes on one PostgreSQL at 300 requests a second, and see whether each retry helps
 	@$(BIN)/python -m scripts.failover

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from scripts.kills import Site, jti_of, look
+from scripts.kills import Site, jti_of, listening, look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -136,7 +136,7 @@ def run(folder: Path, database: str, *, rate: float, seconds: float) -> Outcome:
             pin = {_PIN: str(folder / f"{name}.checkpoint")}
             nodes.append(stack.enter_context(site.start(**pin)))
             stack.callback(nodes[-1].kill)
-        ports = [site.listening(node) for node in nodes]
+        ports = [listening(node, site.folder) for node in nodes]
         outcome = Load(site, ports, rate=rate, seconds=seconds).run(nodes[0].kill)
     outcome.records, faults = look(site, outcome.tokens, folder / "second.checkpoint")
     outcome.faults += faults

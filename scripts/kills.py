@@ -62,7 +62,7 @@ pem = "root_ca.pem"
 simulated = true
 collateral = "collateral"
 """
-_AMBER: Final = (sys.executable, "-c", "from ambergate.cli.main import main; main()")
+AMBER: Final = (sys.executable, "-c", "from ambergate.cli.main import main; main()")
 
 
 @dataclass
@@ -102,26 +102,11 @@ class Site:
 
     def start(self, **settings: str) -> subprocess.Popen[str]:
         """The service as a process, with these settings in its environment; its log is appended to the file `log`."""
-        command = [*_AMBER, "attestation", "serve", "--config", str(self.folder / "attestation.toml"), "--json"]
+        command = [*AMBER, "attestation", "serve", "--config", str(self.folder / "attestation.toml"), "--json"]
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, text=True, cwd="/", env={**os.environ, **settings}
             )
-
-    def listening(self, running: subprocess.Popen[str]) -> int:
-        """The port, once it accepts connections."""
-        assert running.stdout is not None
-        watchdog = threading.Timer(START, running.kill)
-        watchdog.start()
-        text = ""
-        while not text.endswith("\n}\n"):
-            line = running.stdout.readline()
-            if not line:
-                msg = f"the service did not start: {(self.folder / 'log').read_text()[-2000:]}"
-                raise RuntimeError(msg)
-            text += line
-        watchdog.cancel()
-        return int(json.loads(text)["listening"]["port"])
 
     def client(self, port: int) -> httpx.Client:
         """One connection to it."""
@@ -167,6 +152,22 @@ class Load:
                         self._got.notify_all()
 
 
+def listening(running: subprocess.Popen[str], folder: Path) -> int:
+    """The port of a service that was started in this folder, once it accepts connections."""
+    assert running.stdout is not None
+    watchdog = threading.Timer(START, running.kill)
+    watchdog.start()
+    text = ""
+    while not text.endswith("\n}\n"):
+        line = running.stdout.readline()
+        if not line:
+            msg = f"the service did not start: {(folder / 'log').read_text()[-2000:]}"
+            raise RuntimeError(msg)
+        text += line
+    watchdog.cancel()
+    return int(json.loads(text)["listening"]["port"])
+
+
 def run(folder: Path, *, kills: int, seed: int) -> Outcome:
     """Kill it so often, and look at what is left."""
     chance = random.Random(seed)
@@ -176,7 +177,7 @@ def run(folder: Path, *, kills: int, seed: int) -> Outcome:
         began = time.perf_counter()
         with site.start() as running, ExitStack() as stack:
             stack.callback(running.kill)
-            port = site.listening(running)
+            port = listening(running, folder)
             if round_:
                 outcome.restarts.append(time.perf_counter() - began)
             with site.client(port) as client:

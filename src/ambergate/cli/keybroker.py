@@ -11,6 +11,7 @@ import click
 from ambergate.cli import _broker_policy as releases
 from ambergate.cli._broker_change import changes
 from ambergate.cli._broker_keys import FILE, keys, policy_words, read_policy, tell
+from ambergate.cli._broker_managers import managers
 from ambergate.cli._broker_seal import Gate, note_unsealing, seal_init, unseal
 from ambergate.cli._broker_users import group as users
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
@@ -121,6 +122,7 @@ group.add_command(users, "user")
 
 
 group.add_command(keys)
+group.add_command(managers)
 group.add_command(seal_init)
 group.add_command(unseal)
 

@@ -262,3 +262,26 @@ def test_a_key_that_is_given_is_read_as_what_it_is_said_to_be(folder: Path) -> N
     assert imported(folder, b"k" * 16, "--algorithm", "AES", "--json").exit_code == 0
     assert imported(folder, b"k" * 17, "--algorithm", "AES").exit_code == 1
     assert imported(folder, pem, "--algorithm", "RSA").exit_code == 1
+
+
+def test_key_managers_are_asked_whether_they_answer(folder: Path) -> None:
+    """A token that is real, and a server that is not there."""
+    config = folder / "broker.toml"
+    asked = CliRunner().invoke(main, ["keybroker", "managers", "--config", str(config), "--json"])
+    assert (asked.exit_code, json.loads(asked.stdout)) == (
+        0,
+        [{"name": "built-in", "kind": "BuiltIn", "answers": True, "error": None}],
+    )
+    (folder / "token").write_text("hvs.x")
+    vault = 'name = "vault"\nurl = "https://127.0.0.1:1"\nmount = "secret"\ntoken_file = "token"\n'
+    config.write_text(f"{config.read_text()}[[vault]]\n{vault}")
+    asked = CliRunner().invoke(main, ["keybroker", "managers", "--config", str(config)])
+    assert (asked.exit_code, "vault  VaultKv  does not answer" in asked.stdout) == (5, True)
+    made = amber(folder, "key", "generate", "--policy", "POLICY", "--manager", "vault")
+    assert (made.exit_code, "Vault does not answer" in made.stderr) == (5, True)
+    other = amber(folder, "key", "generate", "--policy", "POLICY", "--manager", "none")
+    assert (other.exit_code, "no key manager of this name" in other.stderr) == (1, True)
+    adopted = amber(
+        folder, "key", "adopt", "--policy", "POLICY", "--known-as", "x", "--algorithm", "AES", "--bits", "256"
+    )
+    assert (adopted.exit_code, "adopts nothing" in adopted.stderr) == (1, True)

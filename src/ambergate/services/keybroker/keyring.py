@@ -51,12 +51,3 @@ class KeyRing(Generic[S]):
         except KeyError as exc:
             known = ", ".join(sorted(self.managers))
             raise SettingsError("there is no key manager of this name", seen=name, wanted=known) from exc
-
-    def check(self) -> None:
-        """Ask every manager something.
-
-        Raises:
-            Unavailable: one does not answer.
-        """
-        for manager in self.managers.values():
-            manager.check()

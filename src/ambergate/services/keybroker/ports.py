@@ -129,7 +129,7 @@ class KeyManager(Protocol):
         """Destroy the key; nothing happens where that was done before."""
 
     def check(self) -> None:
-        """Ask it something, for readiness."""
+        """Ask it something, for who wants to know whether it answers."""
 
 
 class Secrets(Protocol[S]):
