@@ -38,8 +38,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from starlette.requests import Request
 
+    from ambergate.core.release.material import KeyKind
     from ambergate.services.keybroker.admin_place import AdminPlace, Listening
     from ambergate.services.keybroker.metrics import BrokerMetrics
+    from ambergate.services.keybroker.ports import KeyManager
     from ambergate.services.keybroker.trust import TrustedIssuers
     from ambergate.services.web.server import TlsFiles
 
@@ -126,6 +128,25 @@ class Broker:
         trail = AuditTrail(self.state.audit, lambda: (None, None))
         users = Users(store=self.state.users, passwords=PASSWORDS, journal=trail)
         return users.create(name, password, permissions, by=OPERATOR, at=AT).id
+
+    def know(self, name: str, manager: KeyManager) -> None:
+        """One more key manager, by this name."""
+        held = self.state.managers
+        assert isinstance(held, dict)
+        held[name] = manager
+
+    def forget(self, name: str) -> None:
+        """No more key manager of this name."""
+        held = self.state.managers
+        assert isinstance(held, dict)
+        del held[name]
+
+    def make(self, manager: str, kind: KeyKind, policy: ResourcePolicy = LOOSE) -> UUID:
+        """A key in this key manager, made as on the broker's own machine."""
+        key = uuid4()
+        keys = self.state.keys(AuditTrail(self.state.audit, lambda: (None, None)), by="test")
+        keys.create(key, kind, policy, at=AT, manager=manager)
+        return key
 
     def transfer(self, token: str, key_id: object = KEY_ID, **headers: str) -> httpx.Response:
         return self.client.post(f"/kbs/v1/keys/{key_id}/transfer", json={"attestation_token": token}, headers=headers)

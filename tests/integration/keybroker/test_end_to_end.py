@@ -11,12 +11,14 @@ from uuid import UUID
 
 import pytest
 from tests.integration.keybroker.forge import AT
+from tests.integration.keybroker.outside import KINDS, key_manager
 from tests.integration.keybroker.scene import SECRET, Broker, running_broker
 
 from ambergate.client.session import Session
 from ambergate.client.settings import Settings
 from ambergate.core.collateral.tcb_info import TcbStatus
 from ambergate.core.errors import AmberError
+from ambergate.core.release.material import KeyKind
 from ambergate.core.release.resource_policy import ResourcePolicy
 from ambergate.pcs.offline import DirectoryCollateral
 from ambergate.services.attestation import app as attestation_app
@@ -208,3 +210,20 @@ def test_a_program_with_data_of_its_own_gets_the_brokers_words(system: System) -
     with pytest.raises(AmberError):
         system.session().secret(settings)
     assert system.broker.decisions[-1]["mismatches"][0]["rule"] == "workload_key"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_approved_program_gets_its_key_from_where_its_owner_keeps_it(
+    system: System, tls: TlsFiles, tmp_path: Path, request: pytest.FixtureRequest, kind: str
+) -> None:
+    """From quote to key, as /dev/amber/secret asks: out of a token it comes wrapped there, and opens all the same."""
+    aes = KeyKind.of("AES", bits=256)
+    with key_manager(kind, tls, tmp_path, request) as manager:
+        system.broker.know(kind, manager)
+        key = system.broker.make(kind, aes, POLICY)
+        settings = system.settings.changed("kbs_keyid", str(key).encode())
+        first, again = (system.session().secret(settings) for _ in range(2))
+        assert len(first) == 32
+        assert first == again
+        other = EnclaveIdentity.of_program([b"another program"], isv_svn=3)
+        assert system.reasons(other, key) == ("mr_enclave",)

@@ -3,45 +3,30 @@
 from __future__ import annotations
 
 import json
-import secrets
 from base64 import b64encode
-from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.integration.keybroker.forge import AT, Forge
-from tests.integration.keybroker.scene import KEY_ID, LOOSE, SECRET, Broker
-from tests.unit.keymanagers.kmip_server import running_server
-from tests.unit.keymanagers.vault_double import TOKEN, VaultDouble
+from tests.integration.keybroker.forge import Forge
+from tests.integration.keybroker.outside import key_manager
+from tests.integration.keybroker.scene import KEY_ID, SECRET, Broker
 
 from ambergate.client import keybroker
 from ambergate.core.release.jwe import encode_held_jwk, open_jwe
 from ambergate.core.release.material import KeyKind
-from ambergate.keymanagers.kmip import Kmip
-from ambergate.keymanagers.pkcs11 import Pkcs11, TokenPlace
-from ambergate.keymanagers.vault import VaultKv, VaultPlace, VaultTransit
-from ambergate.services.keybroker.audit import AuditTrail
-from ambergate.services.web.server import TlsFiles, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+    from uuid import UUID
 
     import httpx
-    from tests.softhsm import Token
+    from tests.integration.keybroker.forge import Forge
 
-    from ambergate.services.keybroker.ports import KeyManager
+    from ambergate.services.web.server import TlsFiles
 
 AES = KeyKind.of("AES", bits=256)
-
-
-def made(broker: Broker, manager: str, kind: KeyKind) -> UUID:
-    """A key in this manager, made as the command does."""
-    key = uuid4()
-    keys = broker.state.keys(AuditTrail(broker.state.audit, lambda: (None, None)), by="test")
-    keys.create(key, kind, LOOSE, at=AT, manager=manager)
-    return key
 
 
 def asked(broker: Broker, forge: Forge, key: UUID = KEY_ID, token: str | None = None, **headers: str) -> httpx.Response:
@@ -49,44 +34,17 @@ def asked(broker: Broker, forge: Forge, key: UUID = KEY_ID, token: str | None = 
 
 
 @pytest.fixture
-def outside(broker: Broker, tls: TlsFiles, ca: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A key manager of this kind, real or a double, known to the broker by the name of its kind."""
-    held = broker.state.managers
-    assert isinstance(held, dict)
-    kind = request.param
-    (tmp_path / "token").write_text(TOKEN)
-    manager: KeyManager
-    if kind == "kmip":
-        pytest.importorskip("kmip")
-        with running_server(tmp_path) as server:
-            held[kind] = Kmip(server, secrets.token_bytes)
-            yield kind
-        return
-    if kind == "pkcs11":
-        softhsm: Token = request.getfixturevalue("softhsm")
-        pin, module = softhsm.folder / "pin", Path(softhsm.module)
-        manager = Pkcs11(TokenPlace(module=module, token="amber", pin_file=pin, oaep="sha1"), secrets.token_bytes)
-        held[kind] = manager
-        yield kind
-        manager._session.close()
-        return
-    with running(VaultDouble().app(), tls) as port:
-        place = VaultPlace(
-            url=f"https://127.0.0.1:{port}",
-            mount="secret" if kind == "kv" else "transit",
-            token_file=tmp_path / "token",
-            namespace=None,
-            cacerts=ca,
-            timeout=20,
-        )
-        held[kind] = VaultKv(place, "x", secrets.token_bytes) if kind == "kv" else VaultTransit(place, "x")
-        yield kind
+def outside(broker: Broker, tls: TlsFiles, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A key manager of this kind, known to the broker by the name of its kind."""
+    with key_manager(request.param, tls, tmp_path, request) as manager:
+        broker.know(request.param, manager)
+        yield request.param
 
 
 @pytest.mark.parametrize("outside", ["pkcs11", "kmip", "kv", "transit"], indirect=True)
 def test_a_key_of_each_manager_reaches_an_approved_enclave(broker: Broker, forge: Forge, outside: str) -> None:
     for kind in (AES, KeyKind.of("EC", curve="secp256r1"), KeyKind.of("RSA", bits=2048)):
-        key = made(broker, outside, kind)
+        key = broker.make(outside, kind)
         answer = asked(broker, forge, key, amber_wrapping="key-wrap").raise_for_status()
         material = keybroker.opened(forge.workload_key, answer.json(), limit=65536)
         assert kind.canonical(material) == material
@@ -97,7 +55,7 @@ def test_a_key_of_each_manager_reaches_an_approved_enclave(broker: Broker, forge
 
 @pytest.mark.parametrize("outside", ["pkcs11"], indirect=True)
 def test_a_tokens_key_is_not_given_to_who_cannot_open_it(broker: Broker, forge: Forge, outside: str) -> None:
-    key = made(broker, outside, AES)
+    key = broker.make(outside, AES)
     for headers in ({}, {"accept": "application/jose"}):
         answer = asked(broker, forge, key, **headers)
         assert (answer.status_code, answer.json()["code"]) == (400, "form-not-taken")

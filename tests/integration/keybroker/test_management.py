@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -17,15 +18,18 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
 )
 from tests.integration.keybroker.forge import AT, MR_ENCLAVE, MR_SIGNER, Forge
+from tests.integration.keybroker.outside import key_manager
 from tests.integration.keybroker.scene import KEY_ID, PASSWORDS, Broker, Person, running_broker
 
 from ambergate.core.release.envelope import open_sealed
+from ambergate.core.release.material import KeyKind
 from ambergate.services.keybroker import requests
 from ambergate.services.keybroker.app import Options
 from ambergate.services.keybroker.trust import TrustedIssuers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import httpx
 
@@ -265,6 +269,7 @@ def test_no_key_leaves_without_attestation_unless_the_operator_says_so(admin: Pe
         {"algorithm": "AES", "key_length": 256, "key_data": b64encode(bytes(16)).decode()},
         {"algorithm": "EC", "curve_type": "secp256r1", "key_data": b64encode(bytes(32)).decode()},
         {"algorithm": "AES", "key_length": 256, "kmip_key_id": "7110194b-a703-4657-9d7f-3e02b62f2ed8"},
+        {"algorithm": "AES", "key_length": 256, "kmip_key_id": "1", "key_data": "AAAAAAAAAAAAAAAAAAAAAA=="},
         {"algorithm": "AES", "key_length": 256, "more": 1},
     ],
 )
@@ -340,3 +345,22 @@ def test_all_of_it_is_written_down(admin: Person) -> None:
     assert {each["user"] for each in records} == {admin.name}
     assert "nobody may see" not in str(records)
     assert secret not in str(records)
+
+
+def test_a_key_of_a_kmip_server_is_registered_by_its_id(
+    broker: Broker, admin: Person, tls: TlsFiles, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """As documented; the server's key stays when ours is deleted."""
+    with key_manager("kmip", tls, tmp_path, request) as server:
+        broker.know("kmip", server)
+        try:
+            uid = json.loads(server.create("the owner's", KeyKind.of("AES", bits=256)))["uids"][0]
+            key = made(admin, algorithm="AES", key_length=256, kmip_key_id=uid)
+            assert key.status_code == 201, key.text
+            for info in ({"kmip_key_id": "none"}, {"kmip_key_id": uid, "key_length": 128}):
+                refused = made(admin, **{"algorithm": "AES", "key_length": 256, **info})
+                assert (refused.status_code, refused.json()["code"]) == (400, "key-not-adopted")
+            assert admin("DELETE", f"{KEYS}/{key.json()['id']}").status_code == 204
+            assert made(admin, algorithm="AES", key_length=256, kmip_key_id=uid).status_code == 201
+        finally:
+            broker.forget("kmip")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ambergate.stores.key_search import FoundKey
 
 _NONE: Final = "00000000-0000-0000-0000-000000000000"  # an id that is not set, as Go writes it
+KMIP: Final = "kmip"  # the key manager that `kmip_key_id` speaks of, by its name in the configuration
 _PEM: Final = "-----BEGIN "
 
 
@@ -48,13 +49,14 @@ class KeyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             Malformed: no kind that is kept, no policy, or key data that is none.
         """
         info = self.key_information
-        if info.kmip_key_id:
-            hint = "create the key, and the KMIP server makes it"
-            raise Malformed("keys are not adopted from a KMIP server", code="malformed-request", hint=hint)
+        if info.kmip_key_id and info.key_data:
+            raise Malformed("a key comes from one place", code="malformed-request", wanted="key_data or kmip_key_id")
         return NewKey(
             kind=KeyKind.of(info.algorithm, bits=info.key_length or None, curve=info.curve_type or None),
             policy_id=parse_key_id(self.transfer_policy_id),
             material=key_data(info.key_data) if info.key_data else None,
+            known_as=info.kmip_key_id or None,
+            manager=KMIP if info.kmip_key_id else BUILT_IN,
         )
 
     def __repr__(self) -> str:
@@ -77,13 +79,17 @@ class OwnKeyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     label: str = ""
     manager: str = BUILT_IN
     material: str | None = None
+    known_as: str | None = None
 
     def new_key(self) -> NewKey:
         """What is asked for. Raises as `KeyRequest.new_key`."""
+        if self.material is not None and self.known_as is not None:
+            raise Malformed("a key comes from one place", code="malformed-request", wanted="material or known_as")
         return NewKey(
             kind=KeyKind.of(self.algorithm, bits=self.bits, curve=self.curve),
             policy_id=parse_key_id(self.policy_id),
             material=None if self.material is None else key_data(self.material),
+            known_as=self.known_as,
             label=_label(self.label),
             manager=self.manager,
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic
 from uuid import UUID, uuid4
 
-from ambergate.core.errors import Conflict, NotFound
+from ambergate.core.errors import Conflict, NotFound, SettingsError
 from ambergate.services.keybroker.keyring import BUILT_IN
 from ambergate.services.keybroker.ports import S
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ambergate.core.release.material import KeyKind
+    from ambergate.core.release.resource_policy import ResourcePolicy
     from ambergate.services.keybroker.keys import Keys
     from ambergate.stores.key_policies import KeyPolicy, KeyPolicyStore
     from ambergate.stores.key_search import FoundKey, KeySearch
@@ -28,6 +29,7 @@ class NewKey:
         kind: what it is.
         policy_id: who may have it.
         material: the key, where it was made elsewhere; None: it is to be made.
+        known_as: the manager's name for a key that it has already; None: it has none.
         label: words for people.
         manager: the key manager that keeps it.
     """
@@ -35,6 +37,7 @@ class NewKey:
     kind: KeyKind
     policy_id: UUID
     material: bytes | None = None
+    known_as: str | None = None
     label: str = ""
     manager: str = BUILT_IN
 
@@ -60,7 +63,7 @@ class ManagedKeys(Generic[S]):
         """A new key, made or taken over.
 
         Raises:
-            Conflict: there is no such policy, or no such key manager.
+            Conflict: there is no such policy, no such key manager, or in it no such key.
             Malformed: it is no key of its kind, or its manager keeps none.
             TooLarge: it is too long.
             Unavailable: the manager, the store or the audit log does not answer.
@@ -71,7 +74,9 @@ class ManagedKeys(Generic[S]):
             raise Conflict("there is no such key manager", code="unknown-manager", seen=new.manager[:64], wanted=wanted)
         policy = self._used(key_id, new.policy_id, at).policy
         try:
-            if new.material is None:
+            if new.known_as is not None:
+                _adopt(keys, key_id, new, policy, at)
+            elif new.material is None:
                 keys.create(key_id, new.kind, policy, at=at, label=new.label, manager=new.manager)
             else:
                 keys.add(key_id, new.material, policy, at=at, label=new.label, kind=new.kind, manager=new.manager)
@@ -152,3 +157,12 @@ class ManagedKeys(Generic[S]):
             self.policies.forget(key_id)
         else:
             self.policies.use(key_id, before, at=at)
+
+
+def _adopt(keys: Keys[S], key_id: UUID, new: NewKey, policy: ResourcePolicy, at: datetime) -> None:
+    """Take a key that its manager has. What the manager has instead is what the caller asked for, not our doing."""
+    assert new.known_as is not None
+    try:
+        keys.adopt(key_id, new.known_as, policy, at=at, label=new.label, kind=new.kind, manager=new.manager)
+    except (NotFound, SettingsError) as exc:
+        raise Conflict(exc.message, code="key-not-adopted", seen=new.known_as[:64], wanted=exc.wanted) from exc
