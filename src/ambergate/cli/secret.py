@@ -26,7 +26,9 @@ def group() -> None:
     metavar="FILE",
     help="What the software platform measures; this interpreter when not given.",
 )
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to FILE, mode 0600.")
+@click.option(
+    "-o", "--output", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to FILE, mode 0600."
+)
 @json_option
 @reports_errors
 def get(*, chosen: Choice, program: str, output: Path | None, as_json: bool) -> None:

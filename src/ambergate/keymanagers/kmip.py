@@ -148,7 +148,7 @@ class Kmip:
         except ImportError as exc:
             hint = "pip install 'ambergate[kmip]'"
             raise SettingsError("KMIP needs a library that is not installed", seen=str(exc), hint=hint) from exc
-        logging.getLogger("kmip").setLevel(logging.WARNING)  # below it, keys are logged as they come
+        logging.getLogger(KMIPProtocol.__module__).setLevel(logging.WARNING)  # below it, keys are logged as they come
         context = self._context()
         deadline = time.monotonic() + self._place.timeout
         with contextlib.ExitStack() as stack:

@@ -129,17 +129,16 @@ class Broker:
         users = Users(store=self.state.users, passwords=PASSWORDS, journal=trail)
         return users.create(name, password, permissions, by=OPERATOR, at=AT).id
 
-    def know(self, name: str, manager: KeyManager) -> None:
-        """One more key manager, by this name."""
+    @contextmanager
+    def knowing(self, name: str, manager: KeyManager) -> Iterator[None]:
+        """For a while one more key manager, by this name."""
         held = self.state.managers
         assert isinstance(held, dict)
         held[name] = manager
-
-    def forget(self, name: str) -> None:
-        """No more key manager of this name."""
-        held = self.state.managers
-        assert isinstance(held, dict)
-        del held[name]
+        try:
+            yield
+        finally:
+            del held[name]
 
     def make(self, manager: str, kind: KeyKind, policy: ResourcePolicy = LOOSE) -> UUID:
         """A key in this key manager, made as on the broker's own machine."""

@@ -218,8 +218,7 @@ def test_an_approved_program_gets_its_key_from_where_its_owner_keeps_it(
 ) -> None:
     """From quote to key, as /dev/amber/secret asks: out of a token it comes wrapped there, and opens all the same."""
     aes = KeyKind.of("AES", bits=256)
-    with key_manager(kind, tls, tmp_path, request) as manager:
-        system.broker.know(kind, manager)
+    with key_manager(kind, tls, tmp_path, request) as manager, system.broker.knowing(kind, manager):
         key = system.broker.make(kind, aes, POLICY)
         settings = system.settings.changed("kbs_keyid", str(key).encode())
         first, again = (system.session().secret(settings) for _ in range(2))

@@ -36,8 +36,7 @@ def asked(broker: Broker, forge: Forge, key: UUID = KEY_ID, token: str | None = 
 @pytest.fixture
 def outside(broker: Broker, tls: TlsFiles, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """A key manager of this kind, known to the broker by the name of its kind."""
-    with key_manager(request.param, tls, tmp_path, request) as manager:
-        broker.know(request.param, manager)
+    with key_manager(request.param, tls, tmp_path, request) as manager, broker.knowing(request.param, manager):
         yield request.param
 
 

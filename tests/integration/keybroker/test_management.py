@@ -351,16 +351,12 @@ def test_a_key_of_a_kmip_server_is_registered_by_its_id(
     broker: Broker, admin: Person, tls: TlsFiles, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """As documented; the server's key stays when ours is deleted."""
-    with key_manager("kmip", tls, tmp_path, request) as server:
-        broker.know("kmip", server)
-        try:
-            uid = json.loads(server.create("the owner's", KeyKind.of("AES", bits=256)))["uids"][0]
-            key = made(admin, algorithm="AES", key_length=256, kmip_key_id=uid)
-            assert key.status_code == 201, key.text
-            for info in ({"kmip_key_id": "none"}, {"kmip_key_id": uid, "key_length": 128}):
-                refused = made(admin, **{"algorithm": "AES", "key_length": 256, **info})
-                assert (refused.status_code, refused.json()["code"]) == (400, "key-not-adopted")
-            assert admin("DELETE", f"{KEYS}/{key.json()['id']}").status_code == 204
-            assert made(admin, algorithm="AES", key_length=256, kmip_key_id=uid).status_code == 201
-        finally:
-            broker.forget("kmip")
+    with key_manager("kmip", tls, tmp_path, request) as server, broker.knowing("kmip", server):
+        uid = json.loads(server.create("the owner's", KeyKind.of("AES", bits=256)))["uids"][0]
+        key = made(admin, algorithm="AES", key_length=256, kmip_key_id=uid)
+        assert key.status_code == 201, key.text
+        for info in ({"kmip_key_id": "none"}, {"kmip_key_id": uid, "key_length": 128}):
+            refused = made(admin, **{"algorithm": "AES", "key_length": 256, **info})
+            assert (refused.status_code, refused.json()["code"]) == (400, "key-not-adopted")
+        assert admin("DELETE", f"{KEYS}/{key.json()['id']}").status_code == 204
+        assert made(admin, algorithm="AES", key_length=256, kmip_key_id=uid).status_code == 201

@@ -99,7 +99,7 @@ def test_the_server_is_asked_whether_it_serves(server: Kmip) -> None:
 def test_keys_do_not_reach_the_log(server: Kmip, caplog: pytest.LogCaptureFixture) -> None:
     """The library logs what it receives, one level below."""
     caplog.set_level(logging.DEBUG)
-    logging.getLogger("kmip").setLevel(logging.DEBUG)
+    logging.getLogger("kmip.services.kmip_protocol").setLevel(logging.DEBUG)
     key = server.take(server.create("a key", AES), AES, WORKLOAD)
     assert key.hex() not in caplog.text
 

@@ -103,6 +103,14 @@ def test_headers_that_ask_for_something_else(header: object) -> None:
         open_jwe(RSA_KEY, ".".join(parts))
 
 
+def test_what_is_compressed_is_not_opened() -> None:
+    """Anybody who has the public key can seal such a one: it would open to more than any limit."""
+    header = {"alg": "RSA-OAEP-256", "enc": "A256GCM", "zip": "DEF"}
+    text = jwe.encrypt_compact(header, b"secret", jwk(RSA_KEY), algorithms=["RSA-OAEP-256", "A256GCM", "DEF"])
+    with pytest.raises(Malformed, match="does not open"):
+        open_jwe(RSA_KEY, text)
+
+
 @pytest.mark.parametrize("change", [{"epk": None}, {"epk": {}}, {"apu": "QQ"}, {"apv": "QQ"}], ids=range(4))
 def test_headers_of_another_agreement(change: dict[str, object]) -> None:
     parts = seal_jwe(b"secret", EC_KEY.public_key()).split(".")

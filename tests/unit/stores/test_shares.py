@@ -68,6 +68,12 @@ def test_a_wrong_share_is_counted_and_spoils_nothing() -> None:
     assert gathering.progress == 0, "nothing is kept when it is done"
 
 
+def test_a_wrong_share_among_the_latest_spoils_nothing() -> None:
+    gathering = Gathering(SHARED)
+    given = [SHARES[0], forged(4), SHARES[2], forged(5), SHARES[1]]
+    assert [gathering.take(share) for share in given] == [None] * 4 + [KEY]
+
+
 def test_wrong_shares_are_not_kept_without_end() -> None:
     gathering = Gathering(SHARED)
     for number in range(3 * MAX_HELD):
