@@ -6,19 +6,21 @@ is made in the token for one release, itself wrapped by RSA-OAEP under the workl
 secrets: tokens pad what they wrap, and only a key tells its own length.
 
 Calls into the module can not be given a deadline; a module that hangs holds up the keys of its token, and no others.
-One session is kept, and used by one thread at a time: a login counts for the whole process.
+One session is kept, and all calls are made on one thread of its own: a login counts for the whole process, and modules
+that are made with OpenSSL, as SoftHSM, leave errors behind on the thread that calls them, which TLS on the same
+thread would take for its own.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ambergate.core.errors import Malformed, NotFound, ReleaseRefused, SettingsError, Unavailable
 from ambergate.core.release.keywrap import KeyWrap
+from ambergate.keymanagers.one_thread import OneThread, on_its_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,9 +65,10 @@ class Pkcs11:
     def __init__(self, place: TokenPlace, token_bytes: Callable[[int], bytes]) -> None:
         self._place = place
         self._token_bytes = token_bytes
-        self._lock = threading.Lock()
+        self.thread = OneThread()
         self._session: Any = None
 
+    @on_its_thread
     def create(self, name: str, kind: KeyKind) -> bytes:
         """Make a key in the token.
 
@@ -93,6 +96,7 @@ class Pkcs11:
                     parameters.generate_keypair(private_template=_guarded(), **named)
         return _reference(identity)
 
+    @on_its_thread
     def keep(self, name: str, kind: KeyKind, material: bytes) -> bytes:
         """Put a key into the token. Raises as `create`."""
         from pkcs11 import Attribute  # noqa: PLC0415
@@ -104,6 +108,7 @@ class Pkcs11:
             session.create_object({**_imported(kind, material), **named, **_guarded()})
         return _reference(identity)
 
+    @on_its_thread
     def adopt(self, known_as: str, kind: KeyKind) -> bytes:
         """Take a key that is in the token already, by its label; it stays there when the broker's key is destroyed.
 
@@ -123,6 +128,7 @@ class Pkcs11:
                 raise SettingsError("the token's key is of another kind", seen=seen, wanted=wanted)
             return _reference(bytes(found[Attribute.ID]), adopted=known_as)
 
+    @on_its_thread
     def take(self, reference: bytes, kind: KeyKind, workload_key: WorkloadKey) -> KeyWrap:
         """The key, wrapped in the token.
 
@@ -168,6 +174,7 @@ class Pkcs11:
                 swk.destroy()
                 public.destroy()
 
+    @on_its_thread
     def destroy(self, reference: bytes) -> None:
         """Destroy the key in the token; not an adopted one. Raises `SettingsError`, `Unavailable`."""
         from pkcs11 import Attribute  # noqa: PLC0415
@@ -179,6 +186,7 @@ class Pkcs11:
             for each in list(session.get_objects({Attribute.ID: bytes.fromhex(known["id"])})):
                 each.destroy()
 
+    @on_its_thread
     def check(self) -> None:
         """Ask the token something. Raises `SettingsError`, `Unavailable`."""
         with self._opened() as session:
@@ -192,17 +200,16 @@ class Pkcs11:
         except ImportError as exc:
             hint = "pip install 'ambergate[pkcs11]'"
             raise SettingsError("PKCS#11 needs a library that is not installed", seen=str(exc), hint=hint) from exc
-        with self._lock:
-            try:
-                if self._session is None:
-                    self._session = self._open()
-                yield self._session
-            except pkcs11.PKCS11Error as exc:
-                session, self._session = self._session, None
-                with contextlib.suppress(pkcs11.PKCS11Error):
-                    if session is not None:
-                        session.close()
-                raise _told(exc, self._place) from exc
+        try:
+            if self._session is None:
+                self._session = self._open()
+            yield self._session
+        except pkcs11.PKCS11Error as exc:
+            session, self._session = self._session, None
+            with contextlib.suppress(pkcs11.PKCS11Error):
+                if session is not None:
+                    session.close()
+            raise _told(exc, self._place) from exc
 
     def _open(self) -> Any:  # noqa: ANN401  the library's classes say by mixins what they can, which its types do not
         import pkcs11  # noqa: PLC0415

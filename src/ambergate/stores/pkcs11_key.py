@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 import pkcs11
@@ -26,6 +27,7 @@ from ambergate.stores.sealing import KEY_SIZE, read_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from pkcs11 import Token
 
@@ -110,7 +112,8 @@ class Pkcs11Key:
         if not self._uri.module.is_file():
             raise SettingsError("the PKCS#11 module is not there", seen=self._uri.module)
         serial = None if self._uri.serial is None else self._uri.serial.encode()
-        return pkcs11.lib(str(self._uri.module)).get_token(token_label=self._uri.token, token_serial=serial)
+        token: Token = _loaded(self._uri.module).get_token(token_label=self._uri.token, token_serial=serial)
+        return token
 
     def _found(self, session: Any) -> Any:  # noqa: ANN401  the library's classes say by mixins what they can, which its types do not
         key = session.get_key(object_class=ObjectClass.SECRET_KEY, label=self._uri.label, id=self._uri.key_id)
@@ -140,6 +143,16 @@ def _session(token: Token, pin: str) -> Any:  # noqa: ANN401  as above
         return token.open(user_pin=pin)
     except of.UserAlreadyLoggedIn:
         return token.open()
+
+
+def _loaded(module: Path) -> Any:  # noqa: ANN401  as `_found`
+    """The module, loaded on a thread of its own.
+
+    One that is made with OpenSSL, as SoftHSM, leaves an error behind on the thread that loads it, which TLS on the same
+    thread would take for its own.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(pkcs11.lib, str(module)).result()
 
 
 def _gcm(nonce: bytes, head: bytes) -> dict[str, Any]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes.util
 import secrets
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -122,15 +125,17 @@ def test_a_key_that_is_marked_unextractable_never_leaves(token: Pkcs11) -> None:
 
 
 def test_a_key_that_is_closed_after_it_was_adopted_never_leaves(token: Pkcs11) -> None:
-    made(token, "open")
-    reference = token.adopt("open", AES)
+    made(token, "adopted, then closed")
+    reference = token.adopt("adopted, then closed", AES)
     assert opened(token.take(reference, AES, WORKLOAD.public_key()))
-    (key,) = token._session.get_objects({pkcs11.Attribute.LABEL: "open"})
+    (key,) = token._session.get_objects({pkcs11.Attribute.LABEL: "adopted, then closed"})
     key[pkcs11.Attribute.EXTRACTABLE] = False
     with pytest.raises(ReleaseRefused):
         token.take(reference, AES, WORKLOAD.public_key())
     token.destroy(reference)
-    assert list(token._session.get_objects({pkcs11.Attribute.LABEL: "open"})), "an adopted key is not ours to destroy"
+    assert list(token._session.get_objects({pkcs11.Attribute.LABEL: "adopted, then closed"})), (
+        "an adopted key is not ours to destroy"
+    )
 
 
 def test_what_cannot_be_adopted(token: Pkcs11) -> None:
@@ -165,12 +170,12 @@ def test_a_hash_that_the_token_has_not_is_told(place: TokenPlace) -> None:
 def test_what_is_not_there_is_told(place: TokenPlace, tmp_path: Path) -> None:
     (tmp_path / "wrong").write_text("0000")
     (tmp_path / "wrong").chmod(0o600)
-    (tmp_path / "open").write_text(PIN)
-    (tmp_path / "open").chmod(0o644)
+    (tmp_path / "adopted, then closed").write_text(PIN)
+    (tmp_path / "adopted, then closed").chmod(0o644)
     for changed, error in (
         (replace(place, module=tmp_path / "absent.so"), SettingsError),
         (replace(place, pin_file=tmp_path / "absent"), SettingsError),
-        (replace(place, pin_file=tmp_path / "open"), SettingsError),
+        (replace(place, pin_file=tmp_path / "adopted, then closed"), SettingsError),
         (replace(place, pin_file=tmp_path / "wrong"), SettingsError),
         (replace(place, token="absent"), Unavailable),
     ):
@@ -201,3 +206,18 @@ def test_many_threads_share_one_session(token: Pkcs11) -> None:
         thread.join()
     assert len(found) == 6
     assert len(set(found)) == 1
+
+
+def test_what_the_module_leaves_behind_is_not_for_the_caller(place: TokenPlace) -> None:
+    """SoftHSM leaves an error in the OpenSSL of its thread; TLS on the same thread would take it for its own."""
+    program = (
+        "import ctypes, secrets, sys; from pathlib import Path\n"
+        "from ambergate.keymanagers.pkcs11 import Pkcs11, TokenPlace\n"
+        "import _ssl; crypto = ctypes.CDLL('libcrypto.so.3'); crypto.ERR_peek_error.restype = ctypes.c_ulong\n"
+        "place = TokenPlace(module=Path(sys.argv[1]), token='amber', pin_file=Path(sys.argv[2]))\n"
+        "Pkcs11(place, secrets.token_bytes).check(); sys.exit(crypto.ERR_peek_error() != 0)"
+    )
+    if ctypes.util.find_library("crypto") != "libcrypto.so.3":
+        pytest.skip("Python here has not the OpenSSL that SoftHSM has")
+    command = [sys.executable, "-c", program, str(place.module), str(place.pin_file)]
+    assert subprocess.run(command, check=False, timeout=60).returncode == 0
