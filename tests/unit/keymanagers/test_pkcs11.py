@@ -170,12 +170,12 @@ def test_a_hash_that_the_token_has_not_is_told(place: TokenPlace) -> None:
 def test_what_is_not_there_is_told(place: TokenPlace, tmp_path: Path) -> None:
     (tmp_path / "wrong").write_text("0000")
     (tmp_path / "wrong").chmod(0o600)
-    (tmp_path / "adopted, then closed").write_text(PIN)
-    (tmp_path / "adopted, then closed").chmod(0o644)
+    (tmp_path / "open").write_text(PIN)
+    (tmp_path / "open").chmod(0o644)
     for changed, error in (
         (replace(place, module=tmp_path / "absent.so"), SettingsError),
         (replace(place, pin_file=tmp_path / "absent"), SettingsError),
-        (replace(place, pin_file=tmp_path / "adopted, then closed"), SettingsError),
+        (replace(place, pin_file=tmp_path / "open"), SettingsError),
         (replace(place, pin_file=tmp_path / "wrong"), SettingsError),
         (replace(place, token="absent"), Unavailable),
     ):
