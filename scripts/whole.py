@@ -61,6 +61,8 @@ issuer = "{BASE}/simulated"
 jwks_url = "https://127.0.0.1:{{port}}/certs"
 cacerts = "ca.pem"
 insecure_accept_simulated = true
+[users]
+token_minutes = 30
 """
 _POLICY: Final = f"""\
 mr_enclave = "{PROGRAM.mr_enclave.hex()}"

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ambergate.services.web.metrics import Metrics
-    from ambergate.services.web.settings.observing import MetricsPlace
+    from ambergate.services.web.settings.observing import MetricsPlace, Traces
+    from ambergate.services.web.spans import Spans
 
 
 @contextlib.contextmanager
@@ -39,6 +40,25 @@ def telling_metrics(
     host, port = listener.getsockname()[:2]
     with serving_metrics(metrics.text, listener, tls):
         yield str(host), int(port)
+
+
+@contextlib.contextmanager
+def sending_traces(service: str, traces: Traces) -> Iterator[Spans]:
+    """Spans as the configuration has them, until the end of the block.
+
+    Raises:
+        SettingsError: they are to be sent, and the extra is not installed.
+    """
+    from ambergate.services.web.spans import UNTRACED
+
+    if not traces.enabled:
+        yield UNTRACED
+        return
+    import ambergate
+    from ambergate.services.web.otel import recording
+
+    with recording(service, ambergate.__version__, accept_traceparent=traces.accept_traceparent) as spans:
+        yield spans
 
 
 def metrics_told(address: tuple[str, int] | None) -> dict[str, object]:

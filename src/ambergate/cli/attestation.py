@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
-from ambergate.cli._observing import metrics_told, telling_metrics
+from ambergate.cli._observing import metrics_told, sending_traces, telling_metrics
 from ambergate.cli._serve import Opened, Served, serve_service, workers_option
 from ambergate.cli._services import (
     attestation_config,
@@ -70,13 +70,14 @@ def _opened(config: Config, stack: contextlib.ExitStack, number: int) -> Opened[
 
     metrics = None if config.metrics is None else AttestationMetrics()
     told_at = stack.enter_context(telling_metrics(metrics, config.metrics, number))
+    spans = stack.enter_context(sending_traces("attestation", config.traces))
     state = stack.enter_context(open_state(config, at=now(), now=now))
     callers = Callers(state.api_keys, now=now)
 
     def make(config: Config, behind: contextlib.ExitStack) -> Starlette:
         roots = behind.enter_context(open_roots(config, state.collateral))
         log_to(form=config.log.format, level=config.log.level)
-        return create_app(config, state, roots, now=now, callers=callers, metrics=metrics)
+        return create_app(config, state, roots, now=now, callers=callers, metrics=metrics, spans=spans)
 
     return Opened(make, told_at)
 

@@ -15,7 +15,7 @@ from ambergate.cli._broker_managers import managers
 from ambergate.cli._broker_seal import Gate, note_unsealing, seal_init, unseal
 from ambergate.cli._broker_users import group as users
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
-from ambergate.cli._observing import metrics_told, telling_metrics
+from ambergate.cli._observing import metrics_told, sending_traces, telling_metrics
 from ambergate.cli._serve import Opened, Served, serve_service, workers_option
 from ambergate.cli._services import (
     check_config_command,
@@ -99,6 +99,7 @@ def _opened(managed: list[Listening], config: Config, stack: ExitStack, number: 
 
     metrics = None if config.metrics is None else BrokerMetrics()
     told_at = stack.enter_context(telling_metrics(metrics, config.metrics, number))
+    spans = stack.enter_context(sending_traces("keybroker", config.traces))
     state = stack.enter_context(open_state(config, now=now))
     if number == 0:
         note_unsealing(config, state)
@@ -113,7 +114,7 @@ def _opened(managed: list[Listening], config: Config, stack: ExitStack, number: 
         if config.verifier is not None:
             behind.callback(config.verifier.close)
         options = Options.of(config, managed[0] if managed else None)
-        return create_app(state, config.trust, now=now, options=options, metrics=metrics)
+        return create_app(state, config.trust, now=now, options=options, metrics=metrics, spans=spans)
 
     return Opened(make, told_at)
 

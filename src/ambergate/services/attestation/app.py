@@ -31,6 +31,7 @@ from ambergate.services.web.application import build
 from ambergate.services.web.health import Readiness, health_routes
 from ambergate.services.web.names import request_names
 from ambergate.services.web.openapi import openapi_route
+from ambergate.services.web.spans import UNTRACED
 from ambergate.stores.api_keys import ApiKeyStore
 from ambergate.stores.audit import AuditLog
 from ambergate.stores.audit_key import checkpoint_signer
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from ambergate.services.attestation.pki import TokenPki
     from ambergate.services.attestation.ports import Audit
     from ambergate.services.attestation.usecase import Trust
+    from ambergate.services.web.spans import Spans
     from ambergate.stores.engine import Server
 
 _NONCE_KEY: Final = "nonce.key"
@@ -177,6 +179,7 @@ def create_app(  # noqa: PLR0913  # each is a part of its own
     callers: Callers | None = None,
     token_bytes: Callable[[int], bytes] = secrets.token_bytes,
     metrics: AttestationMetrics | None = None,
+    spans: Spans = UNTRACED,
 ) -> Starlette:
     """The attestation service as an ASGI application.
 
@@ -188,6 +191,7 @@ def create_app(  # noqa: PLR0913  # each is a part of its own
         callers: what is known of the API keys and their rates, of an application before this one.
         token_bytes: randomness for nonces and for ids of tokens.
         metrics: counts what it does; None: nobody does.
+        spans: of its requests and their parts, where somebody traces.
     """
     callers = callers or Callers(state.api_keys, now=now)
     nonces = Nonces(state.nonce_key, lifetime=config.nonce_lifetime, token_bytes=token_bytes)
@@ -204,17 +208,11 @@ def create_app(  # noqa: PLR0913  # each is a part of its own
         audit=audit,
         named=NamedPolicies(KnownPolicies(state.policies, now=now), engines),
         seen=state.platforms,
+        spans=spans,
     )
     authorise = Authoriser(callers, anonymous=config.insecure_allow_anonymous)
-    readiness = Readiness(
-        {
-            "database": callers.check,
-            "audit": state.audit.check,
-            "signing-keys": keys_check(keys),
-            "collateral": collateral_check(roots),
-        },
-        now=now,
-    )
+    checks = {"database": callers.check, "audit": state.audit.check, "signing-keys": keys_check(keys)}
+    readiness = Readiness({**checks, "collateral": collateral_check(roots)}, now=now)
     return build(
         [
             *nonce_routes(nonces, authorise, now),
@@ -228,6 +226,7 @@ def create_app(  # noqa: PLR0913  # each is a part of its own
             openapi_route(openapi()),
         ],
         metrics=metrics,
+        spans=spans,
     )
 
 

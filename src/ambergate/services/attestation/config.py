@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from ambergate.services.web.settings.observing import Log, MetricsPlace
+    from ambergate.services.web.settings.observing import Log, MetricsPlace, Traces
     from ambergate.services.web.tls import TlsFiles
     from ambergate.stores.engine import Server
     from ambergate.stores.key_encryption import KeyPlace
@@ -94,6 +94,7 @@ FIXED: Final = {
     "key_encryption_key": "store.key_encryption_key",
     "checkpoint": "audit.checkpoint",
     "metrics": "[metrics]",
+    "traces": "[traces]",
 }
 MAX_ISSUER: Final = 200  # characters
 
@@ -112,6 +113,7 @@ class Config:
     checkpoint: Path
     log: Log
     metrics: MetricsPlace | None
+    traces: Traces
     anchors: tuple[Anchor, ...]
     token_lifetime: timedelta
     rotate_every: timedelta | None
@@ -161,6 +163,7 @@ def configured(settings: Settings[Tables]) -> Config:
         key_encryption_key=try_(key_place, file.store.key_encryption_key, folder),
         checkpoint=file.audit.place(file.store, folder),
         log=file.log,
+        traces=file.traces,
         metrics=try_(file.metrics.place, folder),
         anchors=try_(anchors_of, file.anchors, folder),
         token_lifetime=timedelta(seconds=file.tokens.lifetime_seconds),

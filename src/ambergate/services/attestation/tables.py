@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from ambergate.core.token.names import Profile
-from ambergate.services.web.settings.observing import Log, Metrics  # msgspec reads the annotations
+from ambergate.services.web.settings.observing import Log, Metrics, Traces  # msgspec reads the annotations
 from ambergate.services.web.settings.tables import Audit, Listen, Store  # msgspec reads the annotations
 
 MAX_LIFETIME: Final = 24 * 3600  # seconds; a token is a statement about now
@@ -118,5 +118,6 @@ class Tables(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     audit: Audit = Audit()
     log: Log = Log()
     metrics: Metrics = Metrics()
+    traces: Traces = Traces()
     policy: Policy = Policy()
     policies: Policies = Policies()

@@ -32,6 +32,7 @@ from ambergate.services.attestation.known import KnownPlatforms
 from ambergate.services.attestation.named import NamedPolicies, NotAtHand, check_matched
 from ambergate.services.attestation.ports import CollateralAtHand
 from ambergate.services.web.json_text import ascii_json_bytes
+from ambergate.services.web.spans import UNTRACED, Spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -140,6 +141,7 @@ class Attestation:
         audit: keeps each decision before it is told.
         named: the named policies; None: there are none.
         seen: is told of every platform that gave genuine evidence, welcome or not.
+        spans: marks its parts, where somebody traces.
 
     Raises:
         SettingsError: two roots with one key, or none.
@@ -156,6 +158,7 @@ class Attestation:
         audit: Audit,
         named: NamedPolicies | None = None,
         seen: SeenPlatforms | None = None,
+        spans: Spans = UNTRACED,
     ) -> None:
         self._roots = {trust.anchor.key: (trust, Verifier(anchor=trust.anchor)) for trust in roots}
         if not roots or len(self._roots) != len(roots):
@@ -167,6 +170,7 @@ class Attestation:
         self._keys = keys
         self._issuer = issuer
         self._audit = audit
+        self._spans = spans
         self._named = named or NamedPolicies(_NoPolicies(), {})
         self._known = KnownPlatforms(seen)
 
@@ -204,7 +208,8 @@ class Attestation:
             NotWelcome: the service's policy refuses it, or a named one that must match; or a named one is not here.
             Unavailable: the decision cannot be recorded.
         """
-        await self._audit.record(judged.decision)
+        with self._spans.within("audit"):
+            await self._audit.record(judged.decision)
         if judged.decision.error is not None:
             raise judged.decision.error
         return judged.token
@@ -223,14 +228,17 @@ class Attestation:
         at = decision.at
         policies = self._named.wanted(evidence, caller) if ready is None else ready.policies
         fresh = self._nonces.check(evidence.nonce, at) if evidence.nonce is not None else b""
-        trust, platform, verified = self._verify(evidence.quote, at) if ready is None else self._verify_ready(ready, at)
+        with self._spans.within("verify"):
+            found = self._verify(evidence.quote, at) if ready is None else self._verify_ready(ready, at)
+        trust, platform, verified = found
         decision.verified, decision.simulated = verified, trust.simulated
         azure = check_binding(verified, evidence, fresh)
         self._known.saw(platform, verified, at=at)
         appraisal = appraise(verified, self._policy, at=at)
         decision.claims = appraisal.claims
         judge = self._named.judge if ready is None else self._named.recall
-        decision.policies = judge(policies, appraisal.claims, at=at)
+        with self._spans.within("policies"):
+            decision.policies = judge(policies, appraisal.claims, at=at)
         if evidence.policy_must_match or caller.policy_must_match:
             check_matched(decision.policies)
         algorithm = _algorithm(evidence, caller)
@@ -238,7 +246,8 @@ class Attestation:
         profile = Profile(evidence.profile or caller.profile or evidence.endpoint_profile)
         issuance = self._issuance(evidence, trust, appraisal, decision, azure=azure)
         decision.token_id, decision.profile, decision.algorithm = issuance.token_id, profile, algorithm
-        return issue_token(appraisal, issuance, key, algorithm, profile=profile, write=ascii_json_bytes)
+        with self._spans.within("sign"):
+            return issue_token(appraisal, issuance, key, algorithm, profile=profile, write=ascii_json_bytes)
 
     def _ready(self, evidence: Evidence, caller: Caller, at: datetime) -> _Ready | None:
         """All that `_decide` asks others for, if none of it has to be waited for."""

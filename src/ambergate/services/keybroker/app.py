@@ -35,6 +35,7 @@ from ambergate.services.web.application import build
 from ambergate.services.web.health import Readiness, health_routes
 from ambergate.services.web.names import request_names
 from ambergate.services.web.openapi import openapi_route
+from ambergate.services.web.spans import UNTRACED
 from ambergate.stores.audit import AuditLog
 from ambergate.stores.audit_key import checkpoint_signer
 from ambergate.stores.data_keys import open_sealer
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from ambergate.services.keybroker.ports import Audit, Journal, KeyManager, Verifier
     from ambergate.services.keybroker.trust import TrustedIssuers
     from ambergate.services.web.rates import Rate
+    from ambergate.services.web.spans import Spans
     from ambergate.stores.secrets import StoredSecret
 
 _LOG = logging.getLogger("ambergate.keybroker")
@@ -184,7 +186,7 @@ class Options:
         )
 
 
-def create_app(  # each is a part of its own
+def create_app(  # noqa: PLR0913  # each is a part of its own
     state: State,
     trust: TrustedIssuers,
     *,
@@ -192,6 +194,7 @@ def create_app(  # each is a part of its own
     token_bytes: Callable[[int], bytes] = secrets.token_bytes,
     options: Options | None = None,
     metrics: BrokerMetrics | None = None,
+    spans: Spans = UNTRACED,
 ) -> Starlette:
     """The key broker as an ASGI application.
 
@@ -202,13 +205,11 @@ def create_app(  # each is a part of its own
         token_bytes: randomness for envelopes.
         options: what the operator chose.
         metrics: counts what it does; None: nobody does.
+        spans: of its requests, where somebody traces.
     """
     chosen = options or Options()
     trail = AuditTrail(state.audit, request_names)
-    audit: Audit = trail
-    if metrics is not None:
-        metrics.keeps(state.database, state.audit)
-        audit = CountedAudit(trail, metrics)
+    audit = _counted(state, trail, metrics)
     transfer = KeyTransfer(
         secrets=state.ring,
         releases=ReleaseCounter(state.database),
@@ -242,6 +243,7 @@ def create_app(  # each is a part of its own
         statuses=STATUSES,
         lifespan=lifespan,
         metrics=metrics,
+        spans=spans,
     )
 
 
@@ -267,3 +269,11 @@ def management_routes(
     for route in routes:
         route.listening = options.listening
     return routes
+
+
+def _counted(state: State, trail: AuditTrail, metrics: BrokerMetrics | None) -> Audit:
+    """The audit trail, counted where somebody counts."""
+    if metrics is None:
+        return trail
+    metrics.keeps(state.database, state.audit)
+    return CountedAudit(trail, metrics)

@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ambergate.services.keybroker.tables import Issuer, Verifier
-    from ambergate.services.web.settings.observing import Log, MetricsPlace
+    from ambergate.services.web.settings.observing import Log, MetricsPlace, Traces
     from ambergate.services.web.tls import TlsFiles
     from ambergate.stores.engine import Server
     from ambergate.stores.key_encryption import KeyPlace
@@ -86,6 +86,7 @@ FIXED: Final = {
     "managers": "[[pkcs11]], [[kmip]] and [[vault]]",
     "checkpoint": "audit.checkpoint",
     "metrics": "[metrics]",
+    "traces": "[traces]",
     "admin": "[admin]",
 }
 
@@ -105,6 +106,7 @@ class Config:
     token_lifetime: timedelta
     log: Log
     metrics: MetricsPlace | None
+    traces: Traces
     admin: AdminPlace | None
     transfer_rate: Rate
     dangerously_allow_unattested_transfer: bool
@@ -146,6 +148,7 @@ def configured(settings: Settings[Tables]) -> Config:
         checkpoint=file.audit.place(file.store, folder),
         token_lifetime=timedelta(minutes=file.users.token_minutes),
         log=file.log,
+        traces=file.traces,
         metrics=problems.attempt(file.metrics.place, folder),
         admin=problems.attempt(_admin, file, folder),
         transfer_rate=Rate(file.transfer.per_second, file.transfer.burst),

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from ambergate.client.settings import MAX_TIMEOUT
 from ambergate.services.keybroker.bearer import LIFETIME, MAX_LIFETIME
-from ambergate.services.web.settings.observing import Log, Metrics  # msgspec reads the annotations
+from ambergate.services.web.settings.observing import Log, Metrics, Traces  # msgspec reads the annotations
 from ambergate.services.web.settings.tables import Audit, Listen, Store  # msgspec reads the annotations
 from ambergate.stores.engine import check_url
 from ambergate.stores.key_terms import MAX_BURST, MAX_RATE
@@ -192,6 +192,7 @@ class Tables(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     audit: Audit = Audit()
     log: Log = Log()
     metrics: Metrics = Metrics()
+    traces: Traces = Traces()
     verifier: Verifier | None = None
     users: Users = Users()
     transfer: Transfer = Transfer()

@@ -14,6 +14,7 @@ from ambergate.core.errors import AmberError
 from ambergate.services.web.framing import Framing, note_code
 from ambergate.services.web.metrics import OTHER
 from ambergate.services.web.problems import STATUSES, http_exception, problem_response, status_of
+from ambergate.services.web.spans import UNTRACED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from starlette.types import Lifespan, Receive, Scope, Send
 
     from ambergate.services.web.metrics import Metrics
+    from ambergate.services.web.spans import Spans
 
     Endpoint = Callable[[Request], Awaitable[Response]]
     ExceptionHandler = Callable[[Request, Exception], Awaitable[Response]]
@@ -34,6 +36,7 @@ def build(
     statuses: Sequence[tuple[type[AmberError], int]] = (),
     lifespan: Lifespan[Starlette] | None = None,
     metrics: Metrics | None = None,
+    spans: Spans = UNTRACED,
 ) -> Starlette:
     """An application whose every answer, errors too, has the common shape.
 
@@ -42,6 +45,7 @@ def build(
         statuses: rows that stand before `problems.STATUSES` for this service.
         lifespan: what it opens and closes.
         metrics: counts its requests; None: nobody does.
+        spans: of its requests, where somebody traces.
     """
     table = (*statuses, *STATUSES)
 
@@ -50,7 +54,7 @@ def build(
         note_code(request.scope, exc.code)
         return problem_response(exc, status_of(exc, table))
 
-    return _Application(routes, {AmberError: amber_error, HTTPException: http_exception}, lifespan, metrics)
+    return _Application(routes, {AmberError: amber_error, HTTPException: http_exception}, lifespan, metrics, spans)
 
 
 class _Application(Starlette):
@@ -68,11 +72,12 @@ class _Application(Starlette):
         handlers: Mapping[type[Exception], ExceptionHandler],
         lifespan: Lifespan[Starlette] | None,
         metrics: Metrics | None,
+        spans: Spans,
     ) -> None:
         names = RouteNames(routes)
         super().__init__(
             routes=list(routes),
-            middleware=[Middleware(Framing, route_of=names, metrics=metrics)],
+            middleware=[Middleware(Framing, route_of=names, metrics=metrics, spans=spans)],
             exception_handlers=handlers,
             lifespan=lifespan,
         )
@@ -83,7 +88,7 @@ class _Application(Starlette):
             if not route.param_convertors and iscoroutinefunction(route.endpoint):
                 for method in (route.methods or set()) - {"HEAD"}:
                     self._fixed.setdefault((method, route.path), route.endpoint)
-        self._framed = Framing(self._answer, route_of=names, metrics=metrics)
+        self._framed = Framing(self._answer, route_of=names, metrics=metrics, spans=spans)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the application's life."""

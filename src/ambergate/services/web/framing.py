@@ -9,8 +9,10 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from ambergate.services.web.logs import fields
+from ambergate.services.web.metrics import METHODS, OTHER
 from ambergate.services.web.names import name_request, told_names
 from ambergate.services.web.problems import internal_error, json_response
+from ambergate.services.web.spans import UNTRACED, Spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +41,7 @@ class Framing:
         app: what is framed.
         route_of: the route of a scope that was served, one of few.
         metrics: counts requests; None: nobody does.
+        spans: of each request, where somebody traces.
         trace_ids: gives a fresh id for each request.
     """
 
@@ -48,11 +51,13 @@ class Framing:
         *,
         route_of: Callable[[Scope], str],
         metrics: Metrics | None = None,
+        spans: Spans = UNTRACED,
         trace_ids: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
         self._app = app
         self._route_of = route_of
         self._metrics = metrics
+        self._spans = spans
         self._trace_ids = trace_ids
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,7 +65,8 @@ class Framing:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, send, trace_id=self._trace_ids())
+        span = self._spans.begin(scope)
+        exchange = _Exchange(scope, send, trace_id=self._trace_ids() if span is None else span.trace_id)
         started = asyncio.get_running_loop().time()
         if self._metrics is not None:
             self._metrics.began()
@@ -79,6 +85,14 @@ class Framing:
             exchange.log(seconds=seconds)
             if self._metrics is not None:
                 self._count(scope, exchange.status, seconds)
+            if span is not None:
+                method, code = scope["method"], scope.get(_CODE)
+                span.end(
+                    method=method if method in METHODS else OTHER,
+                    route=self._route_of(scope),
+                    status=exchange.status,
+                    code=code,
+                )
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         assert self._metrics is not None

@@ -35,6 +35,15 @@ class Log(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     )
 
 
+class Traces(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[traces]`: to OpenTelemetry; where to, says its own environment (`OTEL_EXPORTER_OTLP_ENDPOINT`)."""
+
+    enabled: Annotated[bool, Meta(description="Send them; takes the extra `otel`.")] = False
+    accept_traceparent: Annotated[
+        bool, Meta(description="Believe callers which trace a request belongs to, and whether it is sampled.")
+    ] = False
+
+
 class Metrics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[metrics]`: where Prometheus may ask; see docs/metrics.md."""
 
