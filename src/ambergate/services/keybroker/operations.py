@@ -9,7 +9,14 @@ import msgspec
 from ambergate.services.keybroker.key_wire import KeyRequest, KeyUpdate, OwnKeyRequest, StateRequest, VersionRequest
 from ambergate.services.keybroker.requests import JWT, PEM
 from ambergate.services.keybroker.user_wire import PasswordRequest, TokenRequest, UserRequest, UserResponse
-from ambergate.services.keybroker.wire import UUID_PATTERN, NonceWire, TransferRequest, TransferResponse, Version
+from ambergate.services.keybroker.wire import (
+    UUID_PATTERN,
+    KeyWrapResponse,
+    NonceWire,
+    TransferRequest,
+    TransferResponse,
+    Version,
+)
 from ambergate.services.web.openapi import (
     HEALTH,
     Answer,
@@ -281,8 +288,9 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
         body=(TransferRequest,),
         answers={
             200: Answer(
-                words="The sealed key; without a body, the nonce of a background check.",
-                kind=(TransferResponse, NonceWire),
+                words="The sealed key; with the header amber-wrapping: key-wrap, a token's key as it wrapped that; "
+                "with Accept: application/jose, a JWE. Without a body, the nonce of a background check.",
+                kind=(TransferResponse, NonceWire, KeyWrapResponse),
             ),
             401: _REFUSED,
             404: _NOTHING,
