@@ -200,8 +200,9 @@ class AuditLog:
             if head is None:
                 if pinned is not None and self.key.opened(pinned).size:
                     known(head)
-                head = begin_log(connection, self._signer.signed(0, EMPTY_ROOT, at=self._now()))
+                begin_log(connection, self._signer.signed(0, EMPTY_ROOT, at=self._now()))
         with reading(self._engine) as connection:
+            head = known(read_head(connection))  # in one view with the entries: others may append meanwhile
             check_head(connection, head, self.key)
             check_tail(connection, head, _TAIL)
             if pinned is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -209,3 +210,23 @@ def test_processes_that_share_a_pin_never_take_it_back(place: Path | str, engine
     slow.close()
     assert SIGNER.key.opened(read_pin(pin) or "").size == 2
     other_engine.dispose()
+
+
+def test_a_log_is_opened_while_others_append(engine: Engine, log: AuditLog) -> None:
+    """A command beside a service under load: head and entries are looked at as of one moment."""
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            log.append({"n": "more"})
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(25):
+            reopened(engine).close()
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
