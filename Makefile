@@ -62,6 +62,7 @@ bench: $(READY) ## Measure against the peers and write build/bench.json
 	@$(BIN)/python -m bench.growth
 	@$(BIN)/python -m bench.latency
 	@$(BIN)/python -m bench.workers
+	@$(BIN)/python -m bench.broker
 
 soak: $(READY) ## Read the files from 512 threads for a minute by FUSE, and for another by the shim
 	@$(BIN)/python -m bench.soak

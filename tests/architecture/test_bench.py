@@ -101,3 +101,12 @@ def test_what_grows_with_api_keys_is_measured(tmp_path: Path) -> None:
     figures = growth.measure(tmp_path, 50)
     assert set(figures) == {"load_s", "memory_mb", "at_hand_us", "unknown_us", "changed_us"}
     assert figures["at_hand_us"] > 0
+
+
+def test_the_broker_is_measured_with_few_keys_and_many(tmp_path: Path) -> None:
+    output = tmp_path / "broker.json"
+    command = [sys.executable, "-m", "bench.broker", "--keys", "1500", "--releases", "16", "--rounds", "1"]
+    subprocess.run([*command, "--output", str(output)], cwd=_PROJECT, check=True, capture_output=True)
+    figures = json.loads(output.read_text(encoding="utf-8"))
+    assert set(figures["few"]) == set(figures["many"]) == set(figures["many/few"])
+    assert all(figure > 0 for size in ("few", "many") for figure in figures[size].values())

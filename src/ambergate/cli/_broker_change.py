@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ambergate.cli._broker_keys import FILE, config_option, policy_words, read_key_id, read_policy, tell
+from ambergate.cli._broker_place import FILE, config_option
+from ambergate.cli._broker_told import policy_words, read_key_id, read_policy, tell
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
 from ambergate.cli._services import keybroker_config
 from ambergate.core.errors import MalformedPolicy, SettingsError

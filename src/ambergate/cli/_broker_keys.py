@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import UUID, uuid4
 
 import click
 
+from ambergate.cli._broker_place import FILE, also_remote
+from ambergate.cli._broker_told import policy_words, read_key_id, read_policy, tell
+from ambergate.cli._broker_under import under
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
 from ambergate.cli._services import keybroker_config
-from ambergate.core.errors import Malformed, MalformedPolicy, NotFound, SettingsError
+from ambergate.core.errors import Malformed, NotFound, SettingsError
 from ambergate.core.release.envelope import MAX_SECRET_SIZE
-from ambergate.core.release.kbs_form import read_release
 from ambergate.core.release.material import KeyKind
-from ambergate.core.release.resource_policy import MAX_POLICY_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from ambergate.core.release.resource_policy import ResourcePolicy
     from ambergate.services.keybroker.app import State
     from ambergate.services.keybroker.keys import Keys
     from ambergate.stores.secrets import StoredSecret
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-config_option: Callable[[Any], Any] = click.option("--config", type=FILE, required=True, help="The broker's TOML file.")
+_place = also_remote("ambergate.cli._broker_remote_keys")
 _policy: Callable[[Any], Any] = click.option(
-    "--policy", "policy_file", type=FILE, required=True, help="Who may have the key: a TOML file."
+    "--policy", "policy_file", type=FILE, help="Who may have the key: a TOML file."
 )
+_policy_id: Callable[[Any], Any] = click.option("--policy-id", type=click.UUID, help="The same, by a policy's id.")
 _new_id: Callable[[Any], Any] = click.option("--id", "key_id", help="The key's UUID; a fresh one when not given.")
 _id: Callable[[Any], Any] = click.option("--id", "key_id", required=True, help="The key's UUID.")
 _label: Callable[[Any], Any] = click.option("--label", default="", help="Words for people; not secret.")
@@ -55,8 +55,9 @@ def keys() -> None:
 
 
 @keys.command("import")
-@config_option
+@_place
 @_policy
+@_policy_id
 @_new_id
 @_label
 @_manager
@@ -66,22 +67,22 @@ def keys() -> None:
 @click.option("--file", "source", type=click.File("rb"), default="-", help="The key; standard input when not given.")
 @json_option
 @reports_errors
-def import_key(*, config: Path, policy_file: Path, source: BinaryIO, as_json: bool, **given: Any) -> None:  # noqa: ANN401  options
+def import_key(*, config: Path, policy_file: Path | None, source: BinaryIO, as_json: bool, **given: Any) -> None:  # noqa: ANN401  options
     """Keep a key read from a file or from standard input. Never from the command line.
 
     AES keys and opaque secrets are taken byte for byte; RSA and EC private keys as PEM or DER, without a password.
     """
     material = source.read(MAX_SECRET_SIZE + 1)
-    kind = _kind(given, material)
-    identity, policy = _new_identity(given), read_policy(policy_file)
-    with _opened(config) as held, _of_the_user():
+    kind = kind_of_options(given, material)
+    with _making(config, policy_file, given) as (held, identity, policy):
         held.add(identity, material, policy, at=now(), label=given["label"], kind=kind, manager=given["manager"])
         _tell_new(held, identity, as_json=as_json)
 
 
 @keys.command()
-@config_option
+@_place
 @_policy
+@_policy_id
 @_new_id
 @_label
 @_manager
@@ -91,15 +92,14 @@ def import_key(*, config: Path, policy_file: Path, source: BinaryIO, as_json: bo
 @click.option("--bytes", "size", type=click.IntRange(16, 64), help="Length of an opaque secret; 32 when not given.")
 @json_option
 @reports_errors
-def generate(*, config: Path, policy_file: Path, size: int | None, as_json: bool, **given: Any) -> None:  # noqa: ANN401  as above
+def generate(*, config: Path, policy_file: Path | None, size: int | None, as_json: bool, **given: Any) -> None:  # noqa: ANN401  as above
     """Have a key made at random, in its key manager, that nobody but an approved enclave will see."""
     import secrets
 
-    kind = _kind(given)
+    kind = kind_of_options(given)
     if size is not None and (kind.algorithm != "OPAQUE" or given["manager"] != "built-in"):
         raise SettingsError("--bytes is for opaque secrets of the built-in key manager", hint="--bits for other keys")
-    identity, policy = _new_identity(given), read_policy(policy_file)
-    with _opened(config) as held, _of_the_user():
+    with _making(config, policy_file, given) as (held, identity, policy):
         if size is not None:
             held.add(identity, secrets.token_bytes(size), policy, at=now(), label=given["label"])
         else:
@@ -108,8 +108,9 @@ def generate(*, config: Path, policy_file: Path, size: int | None, as_json: bool
 
 
 @keys.command()
-@config_option
+@_place
 @_policy
+@_policy_id
 @_new_id
 @_label
 @_manager
@@ -119,17 +120,16 @@ def generate(*, config: Path, policy_file: Path, size: int | None, as_json: bool
 @click.option("--known-as", required=True, help="Its name there: a label, a unique identifier, a path, a key's name.")
 @json_option
 @reports_errors
-def adopt(*, config: Path, policy_file: Path, known_as: str, as_json: bool, **given: Any) -> None:  # noqa: ANN401  as above
+def adopt(*, config: Path, policy_file: Path | None, known_as: str, as_json: bool, **given: Any) -> None:  # noqa: ANN401  as above
     """Release a key that a key manager has already. Destroying it here leaves it there."""
-    kind = _kind(given)
-    identity, policy = _new_identity(given), read_policy(policy_file)
-    with _opened(config) as held, _of_the_user():
+    kind = kind_of_options(given)
+    with _making(config, policy_file, given) as (held, identity, policy):
         held.adopt(identity, known_as, policy, at=now(), label=given["label"], kind=kind, manager=given["manager"])
         _tell_new(held, identity, as_json=as_json)
 
 
 @keys.command("list")
-@config_option
+@_place
 @json_option
 @reports_errors
 def list_keys(config: Path, *, as_json: bool) -> None:
@@ -147,7 +147,7 @@ def list_keys(config: Path, *, as_json: bool) -> None:
 
 
 @keys.command()
-@config_option
+@_place
 @_id
 @json_option
 @reports_errors
@@ -165,23 +165,22 @@ def versions(config: Path, *, key_id: str, as_json: bool) -> None:
 
 
 @keys.command("set-policy")
-@config_option
+@_place
 @_policy
+@_policy_id
 @_id
 @json_option
 @reports_errors
-def set_policy(config: Path, *, policy_file: Path, key_id: str, as_json: bool) -> None:
+def set_policy(config: Path, *, policy_file: Path | None, policy_id: UUID | None, key_id: str, as_json: bool) -> None:
     """Put a key under another policy, from its next release on."""
-    policy = read_policy(policy_file)
     identity = read_key_id(key_id)
-    with _state(config) as state:
+    with _state(config) as state, under(state, identity, policy_file, policy_id, read_policy) as policy:
         local_keys(state).set_policy(identity, policy, at=now())
-        state.policies.forget(identity)  # it is under none of those with an id any more
     tell({"id": str(identity), "policy": policy.to_mapping()}, f"{identity} is under the new policy", as_json=as_json)
 
 
 @keys.command()
-@config_option
+@_place
 @_id
 @click.option("--file", "source", type=click.File("rb"), help="The new version; one is made when this is not given.")
 @json_option
@@ -196,7 +195,7 @@ def rotate(config: Path, *, key_id: str, source: BinaryIO | None, as_json: bool)
 
 
 @keys.command()
-@config_option
+@_place
 @_id
 @_version
 @json_option
@@ -210,7 +209,7 @@ def disable(config: Path, *, key_id: str, version: int | None, as_json: bool) ->
 
 
 @keys.command()
-@config_option
+@_place
 @_id
 @_version
 @json_option
@@ -224,7 +223,7 @@ def enable(config: Path, *, key_id: str, version: int | None, as_json: bool) -> 
 
 
 @keys.command()
-@config_option
+@_place
 @_id
 @_version
 @json_option
@@ -239,7 +238,7 @@ def destroy(config: Path, *, key_id: str, version: int | None, as_json: bool) ->
 
 
 @keys.command()
-@config_option
+@_place
 @_id
 @json_option
 @reports_errors
@@ -250,52 +249,6 @@ def delete(config: Path, *, key_id: str, as_json: bool) -> None:
         local_keys(state).remove(identity, at=now())
         state.policies.forget(identity)
     tell({"id": str(identity), "deleted": True}, f"{identity} is deleted", as_json=as_json)
-
-
-def read_policy(file: Path) -> ResourcePolicy:
-    """The release policy in this file.
-
-    Raises:
-        MalformedPolicy: it cannot be read, or is none.
-    """
-    return read_release(policy_text(file))
-
-
-def policy_text(file: Path) -> str:
-    """The text of a policy file, cut where none is longer.
-
-    Raises:
-        MalformedPolicy: it cannot be read.
-    """
-    try:
-        with file.open(encoding="utf-8") as stream:
-            return stream.read(MAX_POLICY_SIZE + 1)
-    except (OSError, UnicodeDecodeError) as exc:
-        raise MalformedPolicy("the policy file cannot be read", seen=f"{file}: {exc}") from exc
-
-
-def policy_words(found: ResourcePolicy) -> list[str]:
-    """The policy, one member a line."""
-    return list(_lines(found.to_mapping(), ""))
-
-
-def _lines(members: Mapping[str, object], path: str) -> Iterator[str]:
-    for name, value in members.items():
-        items = value if isinstance(value, list) else [value]
-        if isinstance(items[0], dict):
-            for index, item in enumerate(items):
-                yield from _lines(item, f"{path}{name}[{index}]." if isinstance(value, list) else f"{path}{name}.")
-        else:
-            told = (str(item).lower() if isinstance(item, bool) else str(item) for item in items)
-            yield f"{path}{name} = {', '.join(told)}"
-
-
-def tell(document: dict[str, object], words: str, *, as_json: bool) -> None:
-    """The result, for machines or for people."""
-    if as_json:
-        echo_json(document)
-    else:
-        click.echo(words)
 
 
 def _state(config: Path) -> AbstractContextManager[State]:
@@ -319,8 +272,12 @@ def local_keys(state: State) -> Keys[StoredSecret]:
     return state.keys(AuditTrail(state.audit, lambda: (None, None)), by=LOCAL)
 
 
-def _kind(given: dict[str, Any], material: bytes | None = None) -> KeyKind:
-    """What the options say; of RSA and EC keys that are imported, what they leave to the key itself."""
+def kind_of_options(given: dict[str, Any], material: bytes | None = None) -> KeyKind:
+    """What the options say; of RSA and EC keys that are imported, what they leave to the key itself.
+
+    Raises:
+        SettingsError: no kind that is kept.
+    """
     from ambergate.core.release.material import kind_of
 
     algorithm, bits, curve = given["algorithm"], given["bits"], given["curve"]
@@ -342,17 +299,17 @@ def _of_the_user() -> Iterator[None]:
         raise SettingsError(exc.message, code=exc.code, seen=exc.seen, wanted=exc.wanted) from exc
 
 
-def _new_identity(given: dict[str, Any]) -> UUID:
-    return uuid4() if given["key_id"] is None else read_key_id(given["key_id"])
-
-
-def read_key_id(text: str) -> UUID:
-    from ambergate.services.keybroker.wire import parse_key_id
-
-    try:
-        return parse_key_id(text)
-    except Malformed as exc:
-        raise SettingsError("--id is no key id", seen=exc.seen, wanted=exc.wanted) from exc
+@contextmanager
+def _making(
+    config: Path, policy_file: Path | None, given: dict[str, Any]
+) -> Iterator[tuple[Keys[StoredSecret], UUID, ResourcePolicy]]:
+    """The broker's keys, and id and policy of one more."""
+    identity = uuid4() if given["key_id"] is None else read_key_id(given["key_id"])
+    with _state(config) as state:
+        if state.ring.find(identity) is not None:
+            raise SettingsError("a key of this id exists already", seen=identity, hint="delete it first")
+        with under(state, identity, policy_file, given["policy_id"], read_policy) as policy, _of_the_user():
+            yield local_keys(state), identity, policy
 
 
 def _tell_new(held: Keys[StoredSecret], identity: UUID, *, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ambergate.cli._broker_keys import config_option
+from ambergate.cli._broker_place import config_option
 from ambergate.cli._common import EXIT_UNREACHABLE, describe, echo_json, json_option, reports_errors
 from ambergate.cli._services import keybroker_config
 from ambergate.core.errors import AmberError

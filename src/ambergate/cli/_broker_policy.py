@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ambergate.cli import _policy_files as files
-from ambergate.cli._broker_keys import FILE, policy_text, read_key_id, read_policy
+from ambergate.cli._broker_place import FILE
+from ambergate.cli._broker_told import policy_text, read_key_id, read_policy
 from ambergate.cli._common import (
     EXIT_NOT_GENUINE,
     EXIT_REFUSED,

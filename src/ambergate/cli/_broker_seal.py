@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ambergate.cli._broker_keys import FILE, config_option
+from ambergate.cli._broker_place import FILE, config_option
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
 from ambergate.cli._services import keybroker_config, version_keys_of
 from ambergate.core.errors import SettingsError, Unavailable

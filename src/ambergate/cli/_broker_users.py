@@ -1,29 +1,26 @@
-"""`amber keybroker user`: who may manage the broker, on the broker's own machine."""
+"""`amber keybroker user`: who may manage the broker; on its own machine, or over HTTP as one of them."""
 
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from ambergate.cli._broker_place import FILE, also_remote, read_password
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
 from ambergate.cli._services import keybroker_config
 from ambergate.core.errors import NotFound, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from ambergate.services.keybroker.app import State
     from ambergate.services.keybroker.users import Users
     from ambergate.stores.users import User
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_MAX_FILE = 4096  # characters of a password's file
-config_option: Callable[[Any], Any] = click.option(
-    "--config", type=_FILE, required=True, help="The broker's TOML file."
-)
+_place = also_remote("ambergate.cli._broker_remote_users")
 name_argument: Callable[[Any], Any] = click.argument("username")
 password_option: Callable[[Any], Any] = click.option(
     "--password-file",
@@ -46,7 +43,7 @@ def group() -> None:
 @permission_option
 @all_option
 @password_option
-@config_option
+@_place
 @json_option
 @reports_errors
 def create(  # one for each option
@@ -59,15 +56,15 @@ def create(  # one for each option
     as_json: bool,
 ) -> None:
     """Make a user. The first one is made so: nobody else could."""
-    named = _permissions(permissions, everything=everything)
-    password = _password(password_file)
+    named = named_permissions(permissions, everything=everything)
+    password = read_password(password_file, confirm=True)
     with _opened(config) as (_, users):
         user = users.create(username, password, named, by=_operator(), at=now())
     _tell(user, as_json=as_json)
 
 
 @group.command("list")
-@config_option
+@_place
 @json_option
 @reports_errors
 def list_users(config: Path, *, as_json: bool) -> None:
@@ -87,12 +84,12 @@ def list_users(config: Path, *, as_json: bool) -> None:
 @name_argument
 @permission_option
 @all_option
-@config_option
+@_place
 @json_option
 @reports_errors
 def grant(username: str, permissions: tuple[str, ...], config: Path, *, everything: bool, as_json: bool) -> None:
     """Give a user these permissions in place of those they have."""
-    named = _permissions(permissions, everything=everything)
+    named = named_permissions(permissions, everything=everything)
     with _opened(config) as (_, users):
         user = users.update(_found(users, username).id, by=_operator(), at=now(), permissions=named)
     _tell(user, as_json=as_json)
@@ -101,12 +98,12 @@ def grant(username: str, permissions: tuple[str, ...], config: Path, *, everythi
 @group.command()
 @name_argument
 @password_option
-@config_option
+@_place
 @json_option
 @reports_errors
 def password(username: str, password_file: TextIO | None, config: Path, *, as_json: bool) -> None:
     """Set a user's password, and end their tokens."""
-    new = _password(password_file)
+    new = read_password(password_file, confirm=True)
     with _opened(config) as (_, users):
         user = users.update(_found(users, username).id, by=_operator(), at=now(), password=new)
     _tell(user, as_json=as_json)
@@ -114,7 +111,7 @@ def password(username: str, password_file: TextIO | None, config: Path, *, as_js
 
 @group.command()
 @name_argument
-@config_option
+@_place
 @json_option
 @reports_errors
 def delete(username: str, config: Path, *, as_json: bool) -> None:
@@ -122,12 +119,12 @@ def delete(username: str, config: Path, *, as_json: bool) -> None:
     with _opened(config) as (_, users):
         user = _found(users, username)
         users.remove(user.id, by=_operator(), at=now())
-    _say({"id": str(user.id), "deleted": True}, f"{username} is deleted", as_json=as_json)
+    say({"id": str(user.id), "deleted": True}, f"{username} is deleted", as_json=as_json)
 
 
 @group.command("end-tokens")
 @name_argument
-@config_option
+@_place
 @json_option
 @reports_errors
 def end_tokens(username: str, config: Path, *, as_json: bool) -> None:
@@ -135,13 +132,13 @@ def end_tokens(username: str, config: Path, *, as_json: bool) -> None:
     with _opened(config) as (_, users):
         user = _found(users, username)
         users.end_tokens(user.id, by=_operator(), at=now())
-    _say({"id": str(user.id), "tokens_ended": True}, f"{username} has to log in again", as_json=as_json)
+    say({"id": str(user.id), "tokens_ended": True}, f"{username} has to log in again", as_json=as_json)
 
 
 @group.command()
 @click.argument("username", required=False)
 @click.option("--address", help="The address that failed logins came from.")
-@config_option
+@click.option("--config", type=FILE, required=True, help="The broker's TOML file.")
 @json_option
 @reports_errors
 def unlock(username: str | None, address: str | None, config: Path, *, as_json: bool) -> None:
@@ -154,7 +151,7 @@ def unlock(username: str | None, address: str | None, config: Path, *, as_json: 
     with _opened(config) as (state, _):
         were = [state.failures.forget(key) for key in keys]
     words = "they may log in" if any(were) else "no failures were counted"
-    _say({"failures_forgotten": any(were)}, words, as_json=as_json)
+    say({"failures_forgotten": any(were)}, words, as_json=as_json)
 
 
 @contextlib.contextmanager
@@ -183,23 +180,18 @@ def _found(users: Users, username: str) -> User:
     return user
 
 
-def _permissions(named: tuple[str, ...], *, everything: bool) -> tuple[str, ...]:
+def named_permissions(named: tuple[str, ...], *, everything: bool) -> tuple[str, ...]:
+    """The permissions that the options give.
+
+    Raises:
+        SettingsError: none, or both.
+    """
     from ambergate.services.keybroker.permissions import PERMISSIONS
 
     if everything == bool(named):
         wanted = f"--all-permissions, or --permission of {', '.join(PERMISSIONS)}"
         raise SettingsError("a user needs permissions", wanted=wanted)
     return PERMISSIONS if everything else named
-
-
-def _password(file: TextIO | None) -> str:
-    """From a file's first line, or from a terminal. There is no option that takes it: arguments are public."""
-    if file is None:
-        return str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
-    try:
-        return file.read(_MAX_FILE).partition("\n")[0].removesuffix("\r")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise SettingsError("the password's file cannot be read", seen=type(exc).__name__) from exc
 
 
 def _shown(user: User) -> dict[str, object]:
@@ -213,10 +205,16 @@ def _shown(user: User) -> dict[str, object]:
 
 
 def _tell(user: User, *, as_json: bool) -> None:
-    _say(_shown(user), f"{user.id}  {user.username}  {' '.join(sorted(user.permissions))}", as_json=as_json)
+    say(_shown(user), shown_line(_shown(user)), as_json=as_json)
 
 
-def _say(document: dict[str, object], words: str, *, as_json: bool) -> None:
+def shown_line(user: Mapping[str, Any]) -> str:
+    """A user for people."""
+    return f"{user['id']}  {user['username']}  {' '.join(user['permissions'])}"
+
+
+def say(document: Mapping[str, object], words: str, *, as_json: bool) -> None:
+    """The result, for machines or for people."""
     if as_json:
         echo_json(document)
     else:

@@ -7,18 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import UUID
 
 from ambergate.cli._common import now
+from ambergate.cli._http import TIMEOUT, ask
 from ambergate.cli._services import attestation_config
-from ambergate.core.errors import (
-    AmberError,
-    Conflict,
-    MalformedPolicy,
-    NotAuthorised,
-    NotFound,
-    SettingsError,
-    TooLarge,
-    TooManyRequests,
-    Unavailable,
-)
+from ambergate.core.errors import NotFound, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,8 +22,6 @@ if TYPE_CHECKING:
     from ambergate.stores.policies import StoredPolicy
 
 PATH: Final = "/management/v1/policies"
-TIMEOUT: Final = 30.0  # seconds
-MAX_ANSWER: Final = 64 * 1024 * 1024  # bytes: a thousand policies of 20 KB, signed
 _NONE: Final = str(UUID(int=0))
 
 Shown = dict[str, Any]
@@ -180,22 +169,9 @@ class Remote:
         return found[0]
 
     def _ask(self, method: str, identity: str | None = None, *, body: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401
-        import httpx
-
-        path = PATH if identity is None else f"{PATH}/{identity}"
-        try:
-            with self._client.stream(method, path, json=body) as answer:
-                content = _read(answer)
-        except httpx.HTTPError as exc:
-            raise Unavailable("the service cannot be asked", seen=f"{type(exc).__name__}: {exc}") from exc
-        if answer.status_code == 204:
-            return None
-        document = _document(content)
-        if answer.status_code not in {200, 201}:
-            raise _failure(answer.status_code, document if isinstance(document, dict) else {}, answer.headers)
-        shown = document
-        if isinstance(shown, dict) and "policy-language" in answer.headers:
-            shown["policy_language"] = answer.headers["policy-language"]
+        shown, headers = ask(self._client, method, PATH if identity is None else f"{PATH}/{identity}", body=body)
+        if isinstance(shown, dict) and "policy-language" in headers:
+            shown["policy_language"] = headers["policy-language"]
         return shown
 
 
@@ -216,43 +192,6 @@ def _client(url: str, apikey_file: Path, cacerts: Path | None) -> Iterator[httpx
         headers={"x-api-key": key, "accept": "application/json"},
     ) as client:
         yield client
-
-
-def _read(answer: httpx.Response) -> bytes:
-    content = bytearray()
-    for piece in answer.iter_bytes():
-        content += piece
-        if len(content) > MAX_ANSWER:
-            raise TooLarge("the service's answer is too long", wanted=f"at most {MAX_ANSWER} bytes")
-    return bytes(content)
-
-
-def _document(content: bytes) -> object:
-    import msgspec
-
-    try:
-        return msgspec.json.decode(content)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise Unavailable("the answer is not that of this service", hint="does --url lead to it?") from exc
-
-
-def _failure(status: int, document: Mapping[str, Any], headers: Mapping[str, str]) -> AmberError:
-    """The error that the service told, as it would be here."""
-    words = str(document.get("error") or document.get("message") or f"HTTP status {status}")
-    told = {name: document.get(name) for name in ("code", "seen", "wanted", "hint")}
-    if status in {401, 403}:
-        return NotAuthorised(words, **told)
-    if status == 404:
-        return NotFound(words, **told)
-    if status == 413:
-        return TooLarge(words, **told)
-    if status == 429:
-        wait = headers.get("retry-after", "1")
-        return TooManyRequests(words, retry_after=int(wait) if wait.isdigit() else 1, hint=told["hint"])
-    if status == 400:
-        malformed = str(told["code"]).startswith(("malformed", "policy-signature", "policy-not-signed"))
-        return (MalformedPolicy if malformed else Conflict)(words, **told)
-    return Unavailable(words, code=told["code"], seen=f"HTTP status {status}")
 
 
 def _shown(stored: StoredPolicy) -> Shown:

@@ -10,9 +10,12 @@ import click
 
 from ambergate.cli import _broker_policy as releases
 from ambergate.cli._broker_change import changes
-from ambergate.cli._broker_keys import FILE, keys, policy_words, read_policy, tell
+from ambergate.cli._broker_keys import keys
 from ambergate.cli._broker_managers import managers
+from ambergate.cli._broker_place import FILE
+from ambergate.cli._broker_policies import add_to as add_policies
 from ambergate.cli._broker_seal import Gate, note_unsealing, seal_init, unseal
+from ambergate.cli._broker_told import policy_words, read_policy, tell
 from ambergate.cli._broker_users import group as users
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
 from ambergate.cli._observing import metrics_told, sending_traces, telling_metrics
@@ -131,6 +134,9 @@ group.add_command(unseal)
 @group.group()
 def policy() -> None:
     """Release policies."""
+
+
+add_policies(policy)
 
 
 @policy.command()

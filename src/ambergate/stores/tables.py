@@ -13,6 +13,7 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -177,6 +178,8 @@ broker_secrets: Final = Table(
     Column("curve", String(16), nullable=True),
     Column("manager", String(64), nullable=False, server_default="built-in"),
     Column("version", Integer, nullable=False, server_default="1"),  # the latest
+    Index("ix_broker_secrets_algorithm", "algorithm", "id"),
+    Index("ix_broker_secrets_kind", "algorithm", "bits", "id"),
 )
 
 broker_secret_versions: Final = Table(

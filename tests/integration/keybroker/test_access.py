@@ -50,6 +50,7 @@ OPEN: Final = {
     ("POST", "/kbs/v1/token"),  # name and password
     ("GET", "/kbs/v1/version"),
     ("GET", "/healthz"),
+    ("GET", "/openapi.json"),
     ("GET", "/readyz"),
 }
 REFUSALS: Final = {"no-bearer-token", "bad-bearer-token", "not-permitted"}

@@ -247,7 +247,7 @@ def test_nothing_else_is_there(broker: Broker, method: str, path: str, status: i
 
 
 def test_version_and_health(broker: Broker) -> None:
-    assert set(broker.client.get("/kbs/v1/version").json()) == {"name", "version"}
+    assert set(broker.client.get("/kbs/v1/version").json()) == {"name", "version", "gitHash", "buildDate"}
     assert broker.client.get("/healthz").status_code == 200
     assert broker.client.get("/readyz").status_code == 200
 

@@ -92,11 +92,13 @@ class KeyWrapResponse(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
 
-class Version(msgspec.Struct, frozen=True):
+class Version(msgspec.Struct, frozen=True, rename={"git_hash": "gitHash", "build_date": "buildDate"}):
     """`GET /kbs/v1/version`."""
 
     name: str
     version: str
+    git_hash: str = ""
+    build_date: str = ""
 
 
 def instant(at: datetime) -> str:
