@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from scripts.whole import PROGRAM, Whole, whole
+from scripts.whole import PASSWORD, PROGRAM, Whole, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ def ran(
 
 
 def run(system: Whole) -> set[str]:
-    hidden = {system.api_key, MARK, *spellings(system.secret)}
+    hidden = {system.api_key, system.bearer, PASSWORD, MARK, *spellings(system.secret)}
     for kek in ("attestation.kek", "broker.kek"):
         hidden |= {text for text in (system.folder / kek).read_text().split() if len(text) > 20}
     session = system.session()
