@@ -87,7 +87,7 @@ def main(name: str, attestation: str, *host: str) -> None:
             environ.update({variable: os.environ[variable]} if variable in os.environ else {})
         else:
             environ[variable] = value if isinstance(value, str) else value["value"]
-    root = Path(tempfile.mkdtemp(prefix="amber-loader-"))
+    root = Path(tempfile.mkdtemp(prefix="root-", dir=path.parent))
     namespace.enter(user_namespace=os.geteuid() != 0)
     namespace._mount("root", str(root), "tmpfs", 0, "mode=755")
     build(root, manifest, path.parent)
