@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
     from starlette.applications import Starlette
 
+    from ambergate.services.web.limits import Limits
     from ambergate.services.web.live import Generation
     from ambergate.services.web.settings.observing import Log, MetricsPlace
     from ambergate.services.web.tls import TlsFiles
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
         def workers(self) -> int: ...
         @property
         def tls(self) -> TlsFiles: ...
+        @property
+        def limits(self) -> Limits: ...
         @property
         def metrics(self) -> MetricsPlace | None: ...
         @property
@@ -192,7 +195,7 @@ def _serve(
         def generation(config: C) -> Generation:
             with contextlib.ExitStack() as behind:
                 app = opened.make(config, behind)
-                return Generation(app, config.tls, behind.pop_all().close)
+                return Generation(app, config.tls, behind.pop_all().close, config.limits)
 
         def remake() -> Generation:
             config = current.renewed()

@@ -17,11 +17,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.integration.attestation.scene import (
     AT,
     BASE_URL,
+    SIMULATED,
     Service,
     configure,
     directory_roots,
     new_platform,
     serving,
+    started,
 )
 
 from ambergate.core.errors import SettingsError
@@ -30,6 +32,8 @@ from ambergate.services.attestation.certificates import CRL_LIFETIME
 from ambergate.services.attestation.pki import TokenPki
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ambergate.services.web.server import TlsFiles
 
 CRLS = ["/crl/root-ca-crl.der", "/crl/ats-ca-crl.der"]
@@ -285,3 +289,11 @@ def test_the_database_is_nothing_without_its_key(tls: TlsFiles, tmp_path_factory
     (folder / "kept aside").rename(folder / "attestation.kek")
     with open_state(config, at=AT) as state:
         assert TokenPki(state.token_keys.store.all(), AT).rsa.kid == kid
+
+
+def test_an_address_that_asks_too_often_is_told_when_to_come_again(tmp_path: Path, tls: TlsFiles) -> None:
+    limits = "[limits]\nrequests_per_second = 0.001\nburst = 2\n"
+    with started(tmp_path, tls, SIMULATED + limits) as service:
+        answers = [service.client.get(path) for path in ("/version", "/appraisal/v1/nonce", "/certs")]
+    assert [answer.status_code for answer in answers[1:]] == [200, 429]
+    assert int(answers[2].headers["retry-after"]) > 900

@@ -22,6 +22,7 @@ from ambergate.services.keybroker.app import Options
 from ambergate.services.keybroker.background import AttestationClient
 from ambergate.services.keybroker.fetch import KeySetUrl
 from ambergate.services.keybroker.trust import IssuerKeys, TrustedIssuer, TrustedIssuers
+from ambergate.services.web.limits import Limits
 from ambergate.services.web.rates import Rate
 from ambergate.simulator.td import TdIdentity
 
@@ -166,3 +167,10 @@ def test_nobody_asks_without_limit(tls: TlsFiles, tmp_path_factory: pytest.TempP
         assert statuses == [401, 401, 401, 429, 429]
         refused = broker.transfer("a.b.c")
         assert (refused.headers["retry-after"], refused.json()["code"]) == ("1", "too-many-requests")
+
+
+def test_nor_of_one_address_on_all_routes(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> None:
+    options = Options(passwords=PASSWORDS, limits=Limits(rate=Rate(1, 2)))
+    with running_broker(TrustedIssuers([]), tls, tmp_path_factory.mktemp("limited"), options=options) as broker:
+        assert [broker.client.get("/healthz").status_code for _ in range(3)] == [200, 200, 429]
+        assert broker.transfer("a.b.c").json()["code"] == "too-many-requests-from-address"

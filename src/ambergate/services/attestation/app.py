@@ -28,6 +28,7 @@ from ambergate.services.attestation.routes import Authoriser, attest_routes, non
 from ambergate.services.attestation.token_ids import token_id
 from ambergate.services.attestation.usecase import Attestation, Issuer
 from ambergate.services.web.application import build
+from ambergate.services.web.gate import Gate
 from ambergate.services.web.health import Readiness, health_routes
 from ambergate.services.web.names import request_names
 from ambergate.services.web.openapi import openapi_route
@@ -193,11 +194,9 @@ def create_app(  # noqa: PLR0913  # each is a part of its own
         metrics: counts what it does; None: nobody does.
         spans: of its requests and their parts, where somebody traces.
     """
-    callers = callers or Callers(state.api_keys, now=now)
     nonces = Nonces(state.nonce_key, lifetime=config.nonce_lifetime, token_bytes=token_bytes)
     keys = KeyRing(state.token_keys, config.key_rules, now=now)
     issuer = _issuer(config, keys.current(), lambda: token_id(now(), token_bytes))
-    management = Management(state.policies, state.engines, signers=config.policy_signers)
     audit, engines = _counted(state, roots, metrics)
     attestation = Attestation(
         roots=roots,
@@ -210,8 +209,9 @@ def create_app(  # noqa: PLR0913  # each is a part of its own
         seen=state.platforms,
         spans=spans,
     )
-    authorise = Authoriser(callers, anonymous=config.insecure_allow_anonymous)
-    checks = {"database": callers.check, "audit": state.audit.check, "signing-keys": keys_check(keys)}
+    known = callers or Callers(state.api_keys, now=now)
+    authorise = Authoriser(known, anonymous=config.insecure_allow_anonymous)
+    checks = {"database": known.check, "audit": state.audit.check, "signing-keys": keys_check(keys)}
     readiness = Readiness({**checks, "collateral": collateral_check(roots)}, now=now)
     return build(
         [
@@ -219,12 +219,13 @@ def create_app(  # noqa: PLR0913  # each is a part of its own
             *attest_routes(attestation, authorise, now, v1_profile=config.profile),
             azure_route(attestation, authorise, now),
             version_route(authorise),
-            *policy_routes(management, authorise, now),
+            *policy_routes(Management(state.policies, state.engines, signers=config.policy_signers), authorise, now),
             *audit_routes(state.audit, authorise),
             *published_routes(keys, issuer, now),
             *health_routes(readiness),
             openapi_route(openapi()),
         ],
+        gate=Gate(config.limits, now),
         metrics=metrics,
         spans=spans,
     )

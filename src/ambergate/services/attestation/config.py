@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from ambergate.services.web.limits import Limits
     from ambergate.services.web.settings.observing import Log, MetricsPlace, Traces
     from ambergate.services.web.tls import TlsFiles
     from ambergate.stores.engine import Server
@@ -107,6 +108,7 @@ class Config:
     host: str
     port: int
     workers: int
+    limits: Limits
     tls: TlsFiles
     database: Path | str | Server
     key_encryption_key: KeyPlace
@@ -158,6 +160,7 @@ def configured(settings: Settings[Tables]) -> Config:
         host=file.listen.host,
         port=file.listen.port,
         workers=file.listen.workers,
+        limits=try_(file.limits.limits),
         tls=file.listen.tls(folder),
         database=try_(file.store.place, folder),
         key_encryption_key=try_(key_place, file.store.key_encryption_key, folder),

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from ambergate.core.token.names import Profile
+from ambergate.services.web.settings.limiting import LimitsTable
 from ambergate.services.web.settings.observing import Log, Metrics, Traces  # msgspec reads the annotations
 from ambergate.services.web.settings.tables import Audit, Listen, Store  # msgspec reads the annotations
 
@@ -117,6 +118,7 @@ class Tables(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tokens: Tokens = Tokens()
     audit: Audit = Audit()
     log: Log = Log()
+    limits: LimitsTable = LimitsTable()
     metrics: Metrics = Metrics()
     traces: Traces = Traces()
     policy: Policy = Policy()

@@ -32,7 +32,9 @@ from ambergate.services.keybroker.usecase import KeyTransfer
 from ambergate.services.keybroker.user_routes import own_routes, token_route, user_routes
 from ambergate.services.keybroker.users import Users
 from ambergate.services.web.application import build
+from ambergate.services.web.gate import Gate
 from ambergate.services.web.health import Readiness, health_routes
+from ambergate.services.web.limits import Limits
 from ambergate.services.web.names import request_names
 from ambergate.services.web.openapi import openapi_route
 from ambergate.services.web.spans import UNTRACED
@@ -163,6 +165,7 @@ class Options:
         passwords: makes and checks hashes.
         token_lifetime: of users' bearer tokens.
         transfer_rate: transfers of one address; None: as many as there are.
+        limits: requests and connections of one address.
         dangerously_allow_unattested_transfer: whether users can have keys without attestation.
         listening: the listener that management is at; None: any.
     """
@@ -171,6 +174,7 @@ class Options:
     passwords: Passwords = field(default_factory=Passwords)
     token_lifetime: timedelta = LIFETIME
     transfer_rate: Rate | None = None
+    limits: Limits = field(default_factory=Limits)
     dangerously_allow_unattested_transfer: bool = False
     listening: Listening | None = None
 
@@ -181,6 +185,7 @@ class Options:
             verifier=config.verifier,
             token_lifetime=config.token_lifetime,
             transfer_rate=config.transfer_rate,
+            limits=config.limits,
             dangerously_allow_unattested_transfer=config.dangerously_allow_unattested_transfer,
             listening=listening,
         )
@@ -242,6 +247,7 @@ def create_app(  # noqa: PLR0913  # each is a part of its own
         ],
         statuses=STATUSES,
         lifespan=lifespan,
+        gate=Gate(chosen.limits, now),
         metrics=metrics,
         spans=spans,
     )

@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ambergate.services.keybroker.tables import Issuer, Verifier
+    from ambergate.services.web.limits import Limits
     from ambergate.services.web.settings.observing import Log, MetricsPlace, Traces
     from ambergate.services.web.tls import TlsFiles
     from ambergate.stores.engine import Server
@@ -98,6 +99,7 @@ class Config:
     host: str
     port: int
     workers: int
+    limits: Limits
     tls: TlsFiles
     database: Path | str | Server
     key_encryption_key: KeyPlace
@@ -141,6 +143,7 @@ def configured(settings: Settings[Tables]) -> Config:
         host=file.listen.host,
         port=file.listen.port,
         workers=file.listen.workers,
+        limits=problems.attempt(file.limits.limits),
         tls=file.listen.tls(folder),
         database=problems.attempt(file.store.place, folder),
         key_encryption_key=problems.attempt(key_place, file.store.key_encryption_key, folder),

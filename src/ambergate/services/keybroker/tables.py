@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from ambergate.client.settings import MAX_TIMEOUT
 from ambergate.services.keybroker.bearer import LIFETIME, MAX_LIFETIME
+from ambergate.services.web.settings.limiting import LimitsTable
 from ambergate.services.web.settings.observing import Log, Metrics, Traces  # msgspec reads the annotations
 from ambergate.services.web.settings.tables import Audit, Listen, Store  # msgspec reads the annotations
 from ambergate.stores.engine import check_url
@@ -191,6 +192,7 @@ class Tables(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     issuers: list[Issuer]
     audit: Audit = Audit()
     log: Log = Log()
+    limits: LimitsTable = LimitsTable()
     metrics: Metrics = Metrics()
     traces: Traces = Traces()
     verifier: Verifier | None = None

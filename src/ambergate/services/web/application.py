@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from starlette.routing import Route
     from starlette.types import Lifespan, Receive, Scope, Send
 
+    from ambergate.services.web.gate import Gate
     from ambergate.services.web.metrics import Metrics
     from ambergate.services.web.spans import Spans
 
@@ -37,6 +38,7 @@ def build(
     lifespan: Lifespan[Starlette] | None = None,
     metrics: Metrics | None = None,
     spans: Spans = UNTRACED,
+    gate: Gate | None = None,
 ) -> Starlette:
     """An application whose every answer, errors too, has the common shape.
 
@@ -46,6 +48,7 @@ def build(
         lifespan: what it opens and closes.
         metrics: counts its requests; None: nobody does.
         spans: of its requests, where somebody traces.
+        gate: stands before every route; None: nothing does.
     """
     table = (*statuses, *STATUSES)
 
@@ -54,7 +57,8 @@ def build(
         note_code(request.scope, exc.code)
         return problem_response(exc, status_of(exc, table))
 
-    return _Application(routes, {AmberError: amber_error, HTTPException: http_exception}, lifespan, metrics, spans)
+    handlers = {AmberError: amber_error, HTTPException: http_exception}
+    return _Application(routes, handlers, lifespan, metrics, spans, gate)
 
 
 class _Application(Starlette):
@@ -73,11 +77,15 @@ class _Application(Starlette):
         lifespan: Lifespan[Starlette] | None,
         metrics: Metrics | None,
         spans: Spans,
+        gate: Gate | None,
     ) -> None:
         names = RouteNames(routes)
         super().__init__(
             routes=list(routes),
-            middleware=[Middleware(Framing, route_of=names, metrics=metrics, spans=spans)],
+            middleware=[
+                Middleware(Framing, route_of=names, metrics=metrics, spans=spans),
+                *([] if gate is None else [Middleware(gate.before)]),
+            ],
             exception_handlers=handlers,
             lifespan=lifespan,
         )
@@ -88,7 +96,8 @@ class _Application(Starlette):
             if not route.param_convertors and iscoroutinefunction(route.endpoint):
                 for method in (route.methods or set()) - {"HEAD"}:
                     self._fixed.setdefault((method, route.path), route.endpoint)
-        self._framed = Framing(self._answer, route_of=names, metrics=metrics, spans=spans)
+        answer = self._answer if gate is None else gate.before(self._answer)
+        self._framed = Framing(answer, route_of=names, metrics=metrics, spans=spans)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the application's life."""

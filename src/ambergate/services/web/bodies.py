@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
-from starlette.requests import ClientDisconnect
 
 from ambergate.core.errors import Malformed, TooLarge
 from ambergate.core.token.jose import strict_value
@@ -34,7 +33,7 @@ async def read_body(request: Request, *, limit: int = MAX_BODY, seconds: float =
 
     Raises:
         TooLarge: more bytes than the limit, announced or sent.
-        Malformed: the body did not arrive in time (answered 408).
+        Malformed: the body did not arrive in time (answered 408), or broke off.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -117,7 +116,8 @@ async def _collect(request: Request, limit: int) -> bytes:
     while more:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            raise ClientDisconnect
+            # Nobody is there to be told: this is for the log.
+            raise Malformed("the connection ended before the request's body did", code="body-broken-off")
         more = message.get("more_body", False)
         piece = message.get("body", b"")
         size += len(piece)

@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 
 from ambergate.core.errors import AmberError
 from ambergate.services.web.certificates import Certificates
+from ambergate.services.web.limits import Limits
 
 if TYPE_CHECKING:
     import ssl
@@ -43,11 +44,13 @@ class Generation:
         app: the application; one of Starlette's has a lifespan, another lives from request to request.
         tls: its certificate and key.
         close: called in a thread when its last request has been answered.
+        limits: of who connects.
     """
 
     app: ASGIApp
     tls: TlsFiles
     close: Callable[[], None] = _nothing
+    limits: Limits = field(default_factory=Limits)
     requests: int = 0
     retired: bool = False
     lifespan: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
@@ -76,6 +79,11 @@ class Live:
         self._looked = clock()
         self._busy = asyncio.Lock()
         self._endings: set[asyncio.Task[None]] = set()
+
+    @property
+    def limits(self) -> Limits:
+        """Those in force for who connects from now on."""
+        return self._current.limits
 
     @property
     def context(self) -> ssl.SSLContext:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import socket
 import threading
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 
 from ambergate.core.errors import Unavailable
+from ambergate.services.web.accepting import accept, listening
 from ambergate.services.web.live import Live
 from ambergate.services.web.protocol import BoundedProtocol
+from ambergate.services.web.seats import MAX_CONNECTIONS, Seat, Seats
 from ambergate.services.web.tls import TlsFiles, server_context
 
 if TYPE_CHECKING:
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TlsFiles", "bound_socket", "bound_unix_socket", "running", "serve", "server_context"]
 
-MAX_CONNECTIONS: Final = 1024  # beyond which new requests get 503 at once
 KEEP_ALIVE: Final = 15  # seconds an idle connection is kept
 GRACE: Final = 10  # seconds that running requests have to end when the service stops
 _START_SECONDS: Final = 30.0
@@ -99,6 +101,7 @@ def serve(
         on_start: called once connections are accepted.
         watched: asked ten times a second; false stops the service as SIGTERM does.
     """
+    _allow_files()
     _Server(live, on_start=on_start, watched=watched).run(sockets=list(listeners))
 
 
@@ -125,6 +128,14 @@ def running(app: ASGIApp, tls: TlsFiles, *more: socket.socket, host: str = "127.
         listener.close()
 
 
+def _allow_files() -> None:
+    """Have as many files open as all seats and all else need, where the system lets us: often it is 1024 at first."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * MAX_CONNECTIONS if hard == resource.RLIM_INFINITY else min(4 * MAX_CONNECTIONS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 class _Server(uvicorn.Server):
     """uvicorn without its logging set-up; tells when it accepts, and returns instead of dying of a signal."""
 
@@ -141,7 +152,6 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                limit_concurrency=MAX_CONNECTIONS,
                 timeout_keep_alive=KEEP_ALIVE,
                 timeout_graceful_shutdown=GRACE,
                 ssl_context_factory=lambda _config, _default: live.context,
@@ -152,12 +162,25 @@ class _Server(uvicorn.Server):
         self._watched = watched
         self._hung_up = False
         self._work: asyncio.Task[object] | None = None
+        self._accepting: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and tell."""
-        await super().startup(sockets)
-        if self.started and self._on_start is not None:
+        """Start, and tell. Connections are accepted by `accepting`, which bounds them before TLS; uvicorn does not."""
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            raise Unavailable("the service could not start", hint="its log says why")
+        self.servers = []
+        seats = Seats(lambda: self._live.limits)
+        self._accepting = [
+            asyncio.create_task(accept(listening(listener), self._live.context, seats, self._protocol))
+            for listener in sockets or []
+        ]
+        self.started = True
+        if self._on_start is not None:
             self._on_start()
+
+    def _protocol(self, seat: Seat) -> BoundedProtocol:
+        return BoundedProtocol(self.config, self.server_state, self.lifespan.state, seat)
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: what signals asked for, and what time does."""
@@ -172,6 +195,9 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop, and cut off whoever is still there after `GRACE`: the loop cannot close on open connections."""
+        for task in self._accepting:
+            task.cancel()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             connection.transport.abort()
