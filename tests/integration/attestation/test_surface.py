@@ -132,8 +132,9 @@ def test_the_key_set_is_open_to_all(service: Service) -> None:
             for path in ("/certs", "/certs/es256")
         )
     assert set(rsa) == set(ec) == {"keys"}
-    assert [(key["alg"], key["kty"]) for key in rsa["keys"]] == [("PS384", "RSA"), ("RS256", "RSA")]
-    assert [(key["alg"], key["kty"]) for key in ec["keys"]] == [("ES256", "EC")]
+    # Those that stand by come to them within minutes.
+    assert {(key["alg"], key["kty"]) for key in rsa["keys"]} == {("PS384", "RSA"), ("RS256", "RSA")}
+    assert {(key["alg"], key["kty"]) for key in ec["keys"]} == {("ES256", "EC")}
 
 
 def test_the_profile_that_tokens_name_is_there(service: Service) -> None:
