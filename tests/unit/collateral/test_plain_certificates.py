@@ -145,3 +145,15 @@ def test_octets_more_or_less_are_read_alike_or_not_plainly(data: st.DataObject) 
     plain = read_plain(changed)
     if plain is not None:
         assert plain == in_full(changed)
+
+
+def test_lengths_that_are_longer_than_they_need_to_be() -> None:
+    """Extensions of below 128 octets, under a length of two: BER, and no DER."""
+    data = bytearray(replace(SIGNER, extensions=extensions(address=b"a", own=None)).der())
+    at = data.index(b"\xa3\x74\x30\x72")
+    data[at : at + 4] = b"\xa3\x81\x75\x30\x81\x72"
+    for length in (2, 6):  # of the whole, and of what is signed
+        data[length : length + 2] = (int.from_bytes(data[length : length + 2], "big") + 2).to_bytes(2, "big")
+    assert read_plain(bytes(data)) is None
+    with pytest.raises(MalformedCollateral):
+        read_certificate(bytes(data))
