@@ -116,7 +116,7 @@ def sign(image: str, key: RSAPrivateKey, engine: Engine, *, epoch: int, say: Say
         write_file(private / "key.pem", _in_the_clear(key), mode=0o400)
         say(f"signing {source}")
         engine.run(source, ("/bin/sh", "-c", _SIGN), {private: "/key:ro", Path(out): "/out"}, say)
-        made = _made(Path(out), None)
+        made = _made(Path(out), read_file(Path(out) / RENDERED, "the image's manifest", limit=MAX_MANIFEST))
         if made[0].mr_signer.hex() != mr_signer_of(key):
             raise SettingsError(
                 "the image's tool signed with another key",
@@ -177,13 +177,12 @@ def _unsigned(image: str, engine: Engine) -> str:
     return source
 
 
-def _made(directory: Path, expected: bytes | None) -> tuple[Sigstruct, bytes, bytes]:
+def _made(directory: Path, expected: bytes) -> tuple[Sigstruct, bytes, bytes]:
     """SIGSTRUCT and final manifest in a directory, as they are and as they are kept."""
     raw = read_file(directory / recipe.SIGSTRUCT, "the SIGSTRUCT", limit=SIGSTRUCT_SIZE)
     manifest = read_file(directory / recipe.MANIFEST, "the signed manifest", limit=MAX_MANIFEST)
     said = parse_sigstruct(raw)
-    if expected is not None:
-        _same_meaning(_toml(manifest, "the signed manifest"), _toml(expected, "the image's manifest"))
+    _same_meaning(_toml(manifest, "the signed manifest"), _toml(expected, "the image's manifest"))
     return said, raw, manifest
 
 
