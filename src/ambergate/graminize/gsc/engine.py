@@ -33,6 +33,8 @@ RECIPE: Final = "Dockerfile"
 KEPT_LINES: Final = 25  # of a failed step's output
 MAX_LINE: Final = 400  # characters of one of them
 _STEP: Final = re.compile(r"(?:\[[0-9/]+\] )?(?:STEP|Step) [0-9]+/[0-9]+ ?:")
+# Names that an OCI layout needs (Image Layout); as they are, they lead nowhere else.
+_OF_LAYOUT: Final = re.compile(r"index\.json|blobs/sha256/[0-9a-f]{64}", re.ASCII)
 MAX_INSPECTED: Final = 4 * 1024 * 1024  # bytes of what an engine says of an image
 
 
@@ -164,10 +166,7 @@ class Docker:
         kind = ("--format", "oci-archive") if self.name == "podman" else ()
         _run((self.program, "save", *kind, "--output", str(archive), image), _silent)
         try:
-            with tarfile.open(archive) as packed:
-                packed.extractall(directory, filter="data")
-        except (OSError, tarfile.TarError) as exc:
-            raise BuildFailed("the exported image cannot be unpacked", seen=str(exc)[:200]) from exc
+            unpack_layout(archive, directory)
         finally:
             archive.unlink(missing_ok=True)
         if not (directory / "index.json").is_file():
@@ -205,6 +204,24 @@ class Docker:
     def remove(self, image: str) -> None:
         """As `Engine`."""
         _run((self.program, "rmi", image), _silent)
+
+
+def unpack_layout(archive: Path, directory: Path) -> None:
+    """The index and the blobs of an archived OCI layout, and nothing else that stands in the archive.
+
+    Raises:
+        BuildFailed: it is no tar archive, or cannot be written.
+    """
+    try:
+        (directory / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+        with tarfile.open(archive, mode="r|") as packed:
+            for member in packed:
+                content = packed.extractfile(member) if member.isreg() and _OF_LAYOUT.fullmatch(member.name) else None
+                if content is not None:
+                    with (directory / member.name).open("wb") as file:
+                        shutil.copyfileobj(content, file)
+    except (OSError, tarfile.TarError, EOFError, ValueError) as exc:
+        raise BuildFailed("the exported image cannot be unpacked", seen=str(exc)[:200]) from exc
 
 
 def _alone() -> tuple[str, ...]:

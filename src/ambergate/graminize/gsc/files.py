@@ -106,6 +106,10 @@ class ImageFiles:
         except (NotFound, SettingsError):
             return None
 
+    def head(self, path: str, size: int) -> bytes:
+        """The first bytes of a file, however long it is. Raises as `read`."""
+        return self._content(self.resolve(path), path, size)
+
     def read(self, path: str, *, limit: int) -> bytes:
         """The content of a file.
 
@@ -115,15 +119,19 @@ class ImageFiles:
             SettingsError: the name leads in a circle, or to something that is no file.
         """
         name = self.resolve(path)
+        size = self.entries[name].size
+        if size > limit:
+            raise TooLarge("a file of the image is too long", seen=f"{path}: {size} bytes", wanted=f"<= {limit}")
+        return self._content(name, path, limit)
+
+    def _content(self, name: str, path: str, size: int) -> bytes:
         entry = self.entries[name]
         if entry.kind is not Kind.FILE:
             raise SettingsError("that is no file", seen=f"{path}: a {entry.kind.value}")
-        if entry.size > limit:
-            raise TooLarge("a file of the image is too long", seen=f"{path}: {entry.size} bytes", wanted=f"<= {limit}")
         number, wanted = entry.place
         for member, stream in _members(self.layers[number], MAX_UNPACKED):
             if _normal(member.name) == wanted and member.isreg():
-                return stream.read(limit)
+                return stream.read(size)
         raise NotFound("the image has no such file", seen=path)  # its layer was changed since it was read
 
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # where no PATH is said
 MAX_SCRIPTS: Final = 4  # scripts whose interpreter is a script (Linux, exec_binprm)
 MAX_FIRST_LINE: Final = 256  # bytes of a script that the kernel looks at (Linux, BINPRM_BUF_SIZE)
-MAX_PROGRAM: Final = 1024 * 1024 * 1024  # bytes of an executable; our limit
 MAX_ACCOUNTS: Final = 1024 * 1024  # bytes of /etc/passwd and /etc/group; our limit
 _ELF: Final = b"\x7fELF\x02\x01"  # 64 bits, little-endian
 _X86_64: Final = b"\x3e\x00"  # e_machine, at 18
@@ -142,7 +141,7 @@ def _found(word: str, directory: str, search: str, files: ImageFiles) -> str:
 
 
 def _head(path: str, files: ImageFiles) -> bytes:
-    return files.read(path, limit=MAX_PROGRAM)[:MAX_FIRST_LINE]
+    return files.head(path, MAX_FIRST_LINE)
 
 
 def _account(user: str, files: ImageFiles) -> tuple[int, int]:
