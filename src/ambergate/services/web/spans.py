@@ -6,7 +6,7 @@ A request is a span; within it the service marks `verify`, `policies`, `audit`, 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -33,11 +33,11 @@ class Spans:
 UNTRACED: Final = Spans()
 
 
-class RequestSpan:
+class RequestSpan(Protocol):
     """A request's span. `trace_id` is 32 hexadecimal digits, and the request's name in logs, headers and errors."""
 
     trace_id: str
 
     def end(self, *, method: str, route: str, status: int, code: str | None) -> None:
         """The request was answered."""
-        raise NotImplementedError
+        ...
