@@ -151,8 +151,9 @@ def split(
 class Gathering:
     """Shares that come in until the right ones are there. Redacted; for one thread at a time.
 
-    A share that is of this set, and wrong, cannot be told from a right one by itself. It does no harm to those that
-    are: every choice of `threshold` shares is tried. Nobody is told which were wrong.
+    A share that is of this set, and wrong, cannot be told from a right one by itself. So every choice of `threshold`
+    shares is tried, and nobody is told which were wrong. With `MAX_HELD` of them that do not fit all are forgotten, the
+    right ones too.
     """
 
     def __init__(self, shares: ShareSet) -> None:

@@ -1,7 +1,8 @@
 """The broker while it is sealed: it has no key-encryption key yet, gathers shares of it, and does nothing else.
 
 Everything answers 503 `sealed` but `/healthz`, which says that the process lives, and `/unseal`. Whoever reaches the
-broker may send shares: a wrong one is counted and does no harm, and what was sent is never told again.
+broker may send shares: a wrong one is counted, and what was sent is never told again. Who sends many wrong ones keeps
+the broker shut, since those that are held are forgotten with them (`stores.shares.MAX_HELD`).
 """
 
 from __future__ import annotations
