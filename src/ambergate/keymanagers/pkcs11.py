@@ -44,7 +44,7 @@ class TokenPlace:
     Attributes:
         module: the vendor's library.
         token: the token's label.
-        pin_file: a file that holds the user's PIN, owner only.
+        pin_file: a file that holds the user's PIN, and is private.
         oaep: the hash for OAEP. SoftHSM has SHA-1 alone.
     """
 
@@ -60,10 +60,17 @@ class Pkcs11:
     Args:
         place: the token; asked at the first need.
         token_bytes: randomness for the names of objects. Keys are made by the token.
+        read_private: the first bytes of a file, at most so many, named so in errors; refuses an open one.
     """
 
-    def __init__(self, place: TokenPlace, token_bytes: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        place: TokenPlace,
+        token_bytes: Callable[[int], bytes],
+        read_private: Callable[[Path, int, str], bytes],
+    ) -> None:
         self._place = place
+        self._read_private = read_private
         self._token_bytes = token_bytes
         self.thread = OneThread()
         self._session: Any = None
@@ -216,12 +223,22 @@ class Pkcs11:
 
         if not self._place.module.is_file():
             raise SettingsError("the PKCS#11 module is not there", seen=self._place.module)
-        pin = _pin(self._place.pin_file)
+        pin = self._pin()
         token = pkcs11.lib(str(self._place.module)).get_token(token_label=self._place.token)
         try:
             return token.open(rw=True, user_pin=pin)
         except pkcs11.exceptions.UserAlreadyLoggedIn:  # by another part of this process
             return token.open(rw=True)
+
+    def _pin(self) -> str:
+        """The PIN. What is in the file is never told."""
+        file = self._place.pin_file
+        try:
+            return self._read_private(file, _MAX_PIN, "the PIN's file").decode().removesuffix("\n")
+        except OSError as exc:
+            raise SettingsError("the PIN's file cannot be read", seen=f"{file}: {exc.strerror}") from exc
+        except UnicodeDecodeError:
+            raise SettingsError("the PIN's file does not hold a PIN", seen=file, wanted="UTF-8") from None
 
 
 def _guarded() -> dict[Any, object]:
@@ -335,24 +352,6 @@ def _refuse_opaque(kind: KeyKind) -> None:
 
 def _octets(number: int) -> bytes:
     return number.to_bytes((number.bit_length() + 7) // 8, "big")
-
-
-def _pin(file: Path) -> str:
-    """The PIN. What is in the file is never told."""
-    import stat  # noqa: PLC0415
-
-    try:
-        with file.open("rb") as stream:
-            mode = stat.S_IMODE(file.stat().st_mode)
-            data = stream.read(_MAX_PIN)
-    except OSError as exc:
-        raise SettingsError("the PIN's file cannot be read", seen=f"{file}: {exc.strerror}") from exc
-    if mode & 0o077:
-        raise SettingsError("the PIN's file is open to others", seen=f"{file}: {mode:04o}", hint=f"chmod 600 {file}")
-    try:
-        return data.decode().removesuffix("\n")
-    except UnicodeDecodeError:
-        raise SettingsError("the PIN's file does not hold a PIN", seen=file, wanted="UTF-8") from None
 
 
 def _told(exc: Exception, place: TokenPlace) -> SettingsError | Unavailable | Malformed:

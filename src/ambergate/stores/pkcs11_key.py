@@ -23,7 +23,8 @@ from pkcs11 import exceptions as of
 
 from ambergate.core.errors import SettingsError, Unavailable
 from ambergate.stores.key_encryption import CONTEXT
-from ambergate.stores.sealing import KEY_SIZE, read_private
+from ambergate.stores.private_files import read_private
+from ambergate.stores.sealing import KEY_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -126,7 +127,7 @@ class Pkcs11Key:
 
     def _pin(self) -> str:
         try:
-            data = read_private(self._uri.pin, MAX_PIN)
+            data = read_private(self._uri.pin, MAX_PIN, "the PIN's file")
             return data.decode().removesuffix("\n")
         except OSError as exc:
             raise SettingsError("the PIN's file cannot be read", seen=f"{self._uri.pin}: {exc.strerror}") from exc

@@ -12,13 +12,13 @@ import contextlib
 import hashlib
 import os
 import secrets
-import stat
 from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ambergate.core.errors import SettingsError
+from ambergate.stores.private_files import read_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -102,7 +102,7 @@ def load_or_create_key(path: Path, *, token_bytes: Callable[[int], bytes] = secr
     """The key-encryption key in this file (64 hex digits); made, mode 0600, when the file is not there.
 
     Raises:
-        SettingsError: unreadable, not a key, or open to anybody but its owner.
+        SettingsError: unreadable, not a key, or not private (`stores/private_files.py`).
     """
     try:
         with contextlib.suppress(FileExistsError):
@@ -149,27 +149,7 @@ def _create(path: Path, key: bytes) -> None:
 
 
 def _load(path: Path) -> bytes:
-    return parse_key(read_private(path, 4 * KEY_SIZE), str(path))
-
-
-def read_private(path: Path, limit: int) -> bytes:
-    """The first bytes of a file that its owner alone can read.
-
-    Raises:
-        SettingsError: others can too.
-        OSError: it cannot be read.
-    """
-    with path.open("rb") as file:
-        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        data = file.read(limit)
-    if mode & 0o077:
-        raise SettingsError(
-            "the key file is open to others",
-            seen=f"{path}: mode {mode:04o}",
-            wanted="0600",
-            hint=f"chmod 600 {path}",
-        )
-    return data
+    return parse_key(read_private(path, 4 * KEY_SIZE, "the key file"), str(path))
 
 
 def parse_key(text: bytes, place: str) -> bytes:

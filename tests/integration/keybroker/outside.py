@@ -15,6 +15,7 @@ from ambergate.keymanagers.kmip import Kmip
 from ambergate.keymanagers.pkcs11 import Pkcs11, TokenPlace
 from ambergate.keymanagers.vault import VaultKv, VaultPlace, VaultTransit
 from ambergate.services.web.server import TlsFiles, running
+from ambergate.stores.private_files import read_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +37,8 @@ def key_manager(kind: str, tls: TlsFiles, folder: Path, request: pytest.FixtureR
     elif kind == "pkcs11":
         softhsm: Token = request.getfixturevalue("softhsm")
         pin, module = softhsm.folder / "pin", Path(softhsm.module)
-        token = Pkcs11(TokenPlace(module=module, token="amber", pin_file=pin, oaep="sha1"), secrets.token_bytes)
+        where = TokenPlace(module=module, token="amber", pin_file=pin, oaep="sha1")
+        token = Pkcs11(where, secrets.token_bytes, read_private)
         yield token
         token._session.close()
     else:

@@ -106,6 +106,8 @@ def test_the_files_of_a_database_url_are_looked_at(folder: Path) -> None:
     (folder / "pass").chmod(0o640)
     told = problems(folder / "attestation.toml", AMBER_ATTESTATION__STORE__DATABASE=url)
     assert told[0].startswith("passfile of store.database is open to others")
+    told = problems(folder / "attestation.toml", AMBER_ATTESTATION__STORE__DATABASE=url.replace("passfile", "sslkey"))
+    assert told[0].startswith("sslkey of store.database is open to others")
 
 
 def test_a_brokers_key_sets_are_read(folder: Path) -> None:

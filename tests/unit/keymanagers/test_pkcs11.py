@@ -21,6 +21,7 @@ from ambergate.core.errors import Malformed, NotFound, ReleaseRefused, SettingsE
 from ambergate.core.release.keywrap import KeyWrap, open_key_wrap
 from ambergate.core.release.material import OPAQUE, KeyKind
 from ambergate.keymanagers.pkcs11 import Pkcs11, TokenPlace
+from ambergate.stores.private_files import read_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +49,7 @@ def place(softhsm: Token) -> TokenPlace:
 
 @pytest.fixture
 def token(place: TokenPlace) -> Iterator[Pkcs11]:
-    token = Pkcs11(place, secrets.token_bytes)
+    token = Pkcs11(place, secrets.token_bytes, read_private)
     yield token
     with contextlib.suppress(Exception):  # a session that a test lost
         token._session.close()
@@ -160,7 +161,7 @@ def test_opaque_secrets_and_ec_workload_keys_are_not_for_tokens(token: Pkcs11) -
 
 
 def test_a_hash_that_the_token_has_not_is_told(place: TokenPlace) -> None:
-    token = Pkcs11(replace(place, oaep="sha256"), secrets.token_bytes)
+    token = Pkcs11(replace(place, oaep="sha256"), secrets.token_bytes, read_private)
     with pytest.raises(SettingsError, match="does not do this"):
         token.take(token.create("x", AES), AES, WORKLOAD.public_key())
     token.check()
@@ -180,7 +181,7 @@ def test_what_is_not_there_is_told(place: TokenPlace, tmp_path: Path) -> None:
         (replace(place, token="absent"), Unavailable),
     ):
         with pytest.raises(error) as caught:
-            Pkcs11(changed, secrets.token_bytes).check()
+            Pkcs11(changed, secrets.token_bytes, read_private).check()
         assert PIN not in str(caught.value.as_dict())
 
 
@@ -213,9 +214,10 @@ def test_what_the_module_leaves_behind_is_not_for_the_caller(place: TokenPlace) 
     program = (
         "import ctypes, secrets, sys; from pathlib import Path\n"
         "from ambergate.keymanagers.pkcs11 import Pkcs11, TokenPlace\n"
+        "from ambergate.stores.private_files import read_private\n"
         "import _ssl; crypto = ctypes.CDLL('libcrypto.so.3'); crypto.ERR_peek_error.restype = ctypes.c_ulong\n"
         "place = TokenPlace(module=Path(sys.argv[1]), token='amber', pin_file=Path(sys.argv[2]))\n"
-        "Pkcs11(place, secrets.token_bytes).check(); sys.exit(crypto.ERR_peek_error() != 0)"
+        "Pkcs11(place, secrets.token_bytes, read_private).check(); sys.exit(crypto.ERR_peek_error() != 0)"
     )
     if ctypes.util.find_library("crypto") != "libcrypto.so.3":
         pytest.skip("Python here has not the OpenSSL that SoftHSM has")

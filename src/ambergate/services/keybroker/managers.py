@@ -12,6 +12,7 @@ from ambergate.keymanagers.kmip import Kmip, KmipPlace
 from ambergate.keymanagers.pkcs11 import Pkcs11, TokenPlace
 from ambergate.keymanagers.vault import VaultKv, VaultPlace, VaultTransit
 from ambergate.services.keybroker.keyring import BUILT_IN
+from ambergate.stores.private_files import read_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +62,7 @@ def _made(row: Token | KmipServer | Vault, folder: Path, token_bytes: Callable[[
         place = TokenPlace(
             module=folder / row.module, token=row.token, pin_file=folder / row.pin_file, oaep=row.oaep_hash
         )
-        return Pkcs11(place, token_bytes)
+        return Pkcs11(place, token_bytes, read_private)
     if isinstance(row, KmipServer):
         server = KmipPlace(
             host=row.host,

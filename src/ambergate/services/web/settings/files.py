@@ -17,6 +17,7 @@ from sqlalchemy import make_url
 from ambergate.core.errors import SettingsError
 from ambergate.services.web.tls import TlsFiles, server_context
 from ambergate.stores.engine import Server
+from ambergate.stores.private_files import check_private
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -61,9 +62,11 @@ def check_database(place: Path | str | Server) -> None:
         for name in ("passfile", "sslrootcert", "sslcert", "sslkey"):
             if isinstance(file := query.get(name), str):
                 read_bounded(Path(file), f"{name} of store.database")
-        for name in ("passfile", "sslkey"):  # libpq ignores the one and refuses the other when they are open
-            if isinstance(file := query.get(name), str):
-                check_closed(Path(file), f"{name} of store.database", _GROUP_AND_OTHERS)
+        # libpq ignores a passfile that is open, to a group too, and refuses a key that is not private.
+        if isinstance(file := query.get("passfile"), str):
+            check_closed(Path(file), "passfile of store.database", _GROUP_AND_OTHERS)
+        if isinstance(file := query.get("sslkey"), str):
+            check_private(Path(file), Path(file).stat(), "sslkey of store.database")
         return
     check_writable(place, "store.database")
     if place.exists():
