@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import http.client
 import itertools
 import json
 import ssl
@@ -25,6 +24,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
+
+from bench.senders import Sender, body_of, get, post, send_all
 
 from ambergate.core.appraise.named import PolicyKind, PolicyLanguage
 from ambergate.services.attestation.app import open_state
@@ -99,13 +100,13 @@ def attest_figures(*, rounds: int) -> dict[str, dict[str, float]]:
             for turn in range(rounds + 1):
                 for kind, server in zip(KINDS, (service, unrecorded, bare), strict=True):
                     path = f"/{alg}" if kind == "bare" else _ATTEST
-                    cost = server.cost(path, content, headers, count)
+                    cost = server.cost(post(path, content, headers), count)
                     if turn:  # the first round warms all of them
                         costs[kind].append(cost)
             case = f"{alg}, {policy} policy" if policy else alg
             figures[case] = _told(costs)
             if (alg, policy) in TIMED:
-                figures[case] |= _latency(service, content, headers, count * max(rounds, 2))
+                figures[case] |= _latency(service, post(_ATTEST, content, headers), count * max(rounds, 2))
         return figures
 
 
@@ -114,12 +115,12 @@ def _naming(policies: dict[str, str], policy: str | None) -> dict[str, object]:
     return {} if policy is None else {"policy_ids": [policies[policy]], "policy_must_match": True}
 
 
-def _latency(service: Server, content: bytes, headers: dict[str, str], count: int) -> dict[str, float]:
+def _latency(service: Server, request: bytes, count: int) -> dict[str, float]:
     """The peak by the clock on the wall, its clients beside it, and how long requests take at `LOAD` of that."""
     began = time.perf_counter()
-    service.cost(_ATTEST, content, headers, count)
+    service.cost(request, count)
     peak = count / (time.perf_counter() - began)
-    waits = sorted(service.paced(_ATTEST, content, headers, count, rate=LOAD * peak))
+    waits = sorted(service.paced(request, count, rate=LOAD * peak))
     return {
         "peak_per_second": round(peak, 1),
         "p50_ms": round(waits[len(waits) // 2] * 1e3, 2),
@@ -159,28 +160,27 @@ class Server:
     """A server in a process of its own, and connections to it."""
 
     process: subprocess.Popen[str]
-    connections: tuple[http.client.HTTPSConnection, ...]
+    connections: tuple[Sender, ...]
 
-    def cost(self, path: str, content: bytes, headers: dict[str, str], count: int) -> float:
+    def cost(self, request: bytes, count: int) -> float:
         """CPU microseconds of one request, over `count` of them on all connections at once."""
-        begin, each = self._cpu(), count // len(self.connections)
-        with ThreadPoolExecutor(len(self.connections)) as senders:
-            list(senders.map(lambda c: send(c, path, content, headers, each), self.connections))
-        return (self._cpu() - begin) / (each * len(self.connections)) / 1000
+        begin = self._cpu()
+        sent = send_all(self.connections, request, count)
+        return (self._cpu() - begin) / sent / 1000
 
-    def paced(self, path: str, content: bytes, headers: dict[str, str], count: int, *, rate: float) -> list[float]:
+    def paced(self, request: bytes, count: int, *, rate: float) -> list[float]:
         """Seconds that each of `count` requests took from its time on, `rate` of them a second."""
         numbers, waits, began = itertools.count(), list[float](), time.perf_counter() + 0.1
 
-        def pace(connection: http.client.HTTPSConnection) -> None:
+        def pace(connection: Sender) -> None:
             while (number := next(numbers)) < count:
                 due = began + number / rate
                 time.sleep(max(due - time.perf_counter(), 0))
-                send(connection, path, content, headers, 1)
+                connection.ask(request)
                 waits.append(time.perf_counter() - due)
 
-        with ThreadPoolExecutor(len(self.connections)) as senders:
-            list(senders.map(pace, self.connections))
+        with ThreadPoolExecutor(len(self.connections)) as threads:
+            list(threads.map(pace, self.connections))
         return waits
 
     def _cpu(self) -> int:
@@ -200,20 +200,8 @@ class Server:
         context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
         return cls(
             process,
-            tuple(http.client.HTTPSConnection("localhost", port, context=context) for _ in range(CONNECTIONS)),
+            tuple(Sender(port, context) for _ in range(CONNECTIONS)),
         )
-
-
-def send(
-    connection: http.client.HTTPSConnection, path: str, content: bytes, headers: dict[str, str], times: int
-) -> None:
-    """So many requests, one after the other, each answered with 200."""
-    for _ in range(times):
-        connection.request("POST", path, body=content, headers=headers)
-        answer = connection.getresponse()
-        told = answer.read()
-        if answer.status != 200:
-            raise RuntimeError(told)
 
 
 @contextlib.contextmanager
@@ -252,12 +240,9 @@ def _make_policies(folder: Path) -> dict[str, str]:
     return policies
 
 
-def request_body(
-    connection: http.client.HTTPSConnection, platform: SimulatedPlatform, headers: dict[str, str]
-) -> dict[str, Any]:
+def request_body(connection: Sender, platform: SimulatedPlatform, headers: dict[str, str]) -> dict[str, Any]:
     """As an honest client makes it: with a nonce, and a public key's size of runtime data."""
-    connection.request("GET", "/appraisal/v1/nonce", headers=headers)
-    nonce = json.loads(connection.getresponse().read())
+    nonce = json.loads(body_of(connection.ask(get("/appraisal/v1/nonce", headers))))
     data = b"k" * 91
     bound = hashlib.sha256(b64decode(nonce["val"]) + b64decode(nonce["iat"]) + data).digest() + bytes(32)
     quote = platform.quote(SPECIMEN, bound)

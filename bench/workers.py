@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import http.client
 import json
 import os
 import ssl
@@ -17,12 +16,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bench.attest import prepare, request_body, send
+from bench.attest import prepare, request_body
+from bench.senders import Sender, post, send_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +40,7 @@ class Service:
     """A running service and connections to it."""
 
     process: subprocess.Popen[str]
-    connections: tuple[http.client.HTTPSConnection, ...]
+    connections: tuple[Sender, ...]
 
     def workers(self) -> list[int]:
         """The processes that serve: the service itself, or those that it watches."""
@@ -54,13 +53,11 @@ class Service:
         stats = (Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2] for pid in self.workers())
         return [sum(map(int, stat.split()[11:13])) / _TICK for stat in stats]
 
-    def round(self, content: bytes, headers: dict[str, str], requests: int) -> tuple[float, float, float]:
+    def round(self, request: bytes, requests: int) -> tuple[float, float, float]:
         """Answers per second, CPU microseconds of one, and the busiest worker's share."""
         before, began = self.cpu(), time.perf_counter()
-        each = max(requests // len(self.connections), 1)
-        with ThreadPoolExecutor(len(self.connections)) as senders:
-            list(senders.map(lambda one: send(one, "/appraisal/v1/attest", content, headers, each), self.connections))
-        seconds, count = time.perf_counter() - began, each * len(self.connections)
+        count = send_all(self.connections, request, requests)
+        seconds = time.perf_counter() - began
         used = [after - was for after, was in zip(self.cpu(), before, strict=True)]
         return count / seconds, sum(used) / count * 1e6, max(used) / max(sum(used), 1 / _TICK)
 
@@ -79,9 +76,7 @@ def serving(folder: Path, count: int) -> Iterator[Service]:
                 told += process.stdout.readline()
             port = json.loads(told)["listening"]["port"]
             context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
-            connections = tuple(
-                http.client.HTTPSConnection("localhost", port, context=context) for _ in range(CONNECTIONS)
-            )
+            connections = tuple(Sender(port, context) for _ in range(CONNECTIONS))
             with contextlib.ExitStack() as stack:
                 for connection in connections:
                     stack.callback(connection.close)
@@ -100,10 +95,10 @@ def measure(rounds: int, requests: int) -> dict[str, dict[str, float]]:
         services = {count: stack.enter_context(serving(folder, count)) for count in COUNTS}
         headers = {"x-api-key": api_key, "accept": "application/json", "content-type": "application/json"}
         body = request_body(services[1].connections[0], platform, headers)
-        content = json.dumps({**body, "token_signing_alg": ALGORITHM}).encode()
+        request = post("/appraisal/v1/attest", json.dumps({**body, "token_signing_alg": ALGORITHM}).encode(), headers)
         for turn in range(rounds + 1):
             for count, service in services.items():
-                figures = service.round(content, headers, requests)
+                figures = service.round(request, requests)
                 if turn:  # the first round warms both
                     found[count].append(figures)
     names = ("per_second", "cpu_us", "busiest_share")
