@@ -279,13 +279,19 @@ class SecretStore:
             connection.execute(update(_versions).where(gone).values(values))
         return numbers
 
-    def remove(self, secret_id: UUID, *, at: datetime) -> bool:
-        """Destroy a key, and forget that it was here; False when there was none. Raises as `destroy`."""
-        try:
-            self.destroy(secret_id, at=at)
-        except NotFound:
-            return False
+    def remove(self, secret_id: UUID) -> bool:
+        """Forget that a key was here, once all its versions are destroyed; False when there is none.
+
+        Raises:
+            SettingsError: a version is not: it came while the others were being destroyed.
+            Unavailable: the database does not answer.
+        """
         with writing(self._engine) as connection:
+            living = _one(secret_id) & (_versions.c.state != DESTROYED)
+            number = connection.scalar(select(_versions.c.version).where(living).limit(1))
+            if number is not None:
+                hint = "delete it again if that is still wanted"
+                raise SettingsError("this key has a version that is not destroyed", seen=number, hint=hint)
             connection.execute(delete(_versions).where(_one(secret_id)))
             return bool(connection.execute(delete(_secrets).where(_secrets.c.id == str(secret_id))).rowcount)
 

@@ -238,6 +238,26 @@ def test_a_removed_id_can_be_used_again(keys: Keys[StoredSecret]) -> None:
     assert taken(keys, key) == b"y"
 
 
+def test_a_version_that_comes_while_the_others_go_stays_whole(keys: Keys[StoredSecret], outside: Outside) -> None:
+    """In the catalogue and at its manager: destroyed in one of them alone it would stay, known to none."""
+    key = uuid4()
+    keys.create(key, AES, POLICY, at=AT, manager="outside")
+    destroy = outside.destroy
+
+    def meanwhile(reference: bytes) -> None:
+        outside.destroy = destroy  # type: ignore[method-assign]
+        keys.rotate(key, at=AT)
+        destroy(reference)
+
+    outside.destroy = meanwhile  # type: ignore[method-assign]
+    with pytest.raises(SettingsError, match="not destroyed"):
+        keys.remove(key, at=AT)
+    assert set(outside.held) == {f"{key}/2".encode()}
+    assert taken(keys, key) == outside.held[f"{key}/2".encode()]
+    keys.remove(key, at=AT)
+    assert not outside.held
+
+
 def test_every_change_is_written_down_without_the_key(keys: Keys[StoredSecret]) -> None:
     key = uuid4()
     keys.add(key, b"the secret", POLICY, at=AT, label="database")

@@ -84,7 +84,7 @@ def test_nothing_printed_of_a_stored_secret_holds_it(store: SecretStore) -> None
 
 def test_what_is_not_there_is_not_found(store: SecretStore) -> None:
     assert store.find(uuid4()) is None
-    assert store.remove(uuid4(), at=AT) is False
+    assert store.remove(uuid4()) is False
     assert store.set_policy(uuid4(), STRICT) is False
     assert store.all() == ()
 
@@ -102,8 +102,20 @@ def test_an_id_is_given_once(store: SecretStore) -> None:
 def test_removed_is_gone(store: SecretStore) -> None:
     key = uuid4()
     store.add(key, SECRET, STRICT, at=AT)
-    assert store.remove(key, at=AT) is True
+    store.destroy(key, at=AT)
+    assert store.remove(key) is True
     assert store.find(key) is None
+
+
+def test_what_is_not_destroyed_is_not_forgotten(store: SecretStore) -> None:
+    """Its version key would live on, in a table that nobody looks through."""
+    key = uuid4()
+    store.add(key, SECRET, STRICT, at=AT)
+    store.destroy(key, at=AT)
+    store.add_version(key, SECRET, number=2, at=AT)
+    with pytest.raises(SettingsError, match="not destroyed"):
+        store.remove(key)
+    assert store.find(key, 2) is not None
 
 
 def test_a_policy_can_be_changed_by_the_store(store: SecretStore) -> None:

@@ -192,17 +192,22 @@ class Keys(Generic[S]):
             return self._destroy(key_id, at, version)
 
     def remove(self, key_id: UUID, *, at: datetime) -> None:
-        """Destroy a key and forget its id. Raises as `destroy`."""
+        """Destroy a key and forget its id. Raises as `destroy`, and `SettingsError`: it was rotated meanwhile."""
         with self._change("key.delete", key_id, at):
             self._destroy(key_id, at)
-            if not self.ring.catalogue.remove(key_id, at=at):
+            if not self.ring.catalogue.remove(key_id):
                 raise _no_such_key(key_id)
 
     def _destroy(self, key_id: UUID, at: datetime, version: int | None = None) -> tuple[int, ...]:
-        for stored in self.ring.catalogue.versions(key_id):
-            if version in {None, stored.version} and stored.state != "destroyed" and stored.manager != BUILT_IN:
+        """Those versions alone that are here now: of one that comes meanwhile its manager would know nothing."""
+        chosen = [each for each in self.ring.catalogue.versions(key_id) if version in {None, each.version}]
+        for stored in chosen:
+            if stored.state != "destroyed" and stored.manager != BUILT_IN:
                 self._destroy_outside(stored)
-        return self.ring.catalogue.destroy(key_id, at=at, version=version)
+        if not chosen:
+            return self.ring.catalogue.destroy(key_id, at=at, version=version)  # which says what is not there
+        numbers = [self.ring.catalogue.destroy(key_id, at=at, version=each.version) for each in chosen]
+        return tuple(number for some in numbers for number in some)
 
     def _destroy_outside(self, stored: S) -> None:
         try:

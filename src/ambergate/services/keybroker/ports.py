@@ -99,8 +99,8 @@ class Catalogue(Protocol[S]):
     def destroy(self, secret_id: UUID, *, at: datetime, version: int | None = None) -> tuple[int, ...]:
         """Make one version, or all, unreadable for ever; raises `NotFound` when there is none."""
 
-    def remove(self, secret_id: UUID, *, at: datetime) -> bool:
-        """Destroy a key and forget it; False when there was none."""
+    def remove(self, secret_id: UUID, /) -> bool:
+        """Forget a destroyed key; False when there is none. Raises `SettingsError` when a version is not destroyed."""
 
     def check(self) -> None:
         """Ask the database something, for health checks."""
