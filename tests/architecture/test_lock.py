@@ -26,14 +26,17 @@ def lock() -> ModuleType:
     return module
 
 
+Files = tuple[str, str, dict[str, str]]
+
+
 @pytest.fixture(scope="module")
-def files() -> tuple[str, str, str]:
-    names = ("pyproject.toml", "uv.lock", "requirements/dev.txt")
-    project, lock, requirements = ((_PROJECT / name).read_text(encoding="utf-8") for name in names)
+def files() -> Files:
+    project, lock = ((_PROJECT / name).read_text(encoding="utf-8") for name in ("pyproject.toml", "uv.lock"))
+    requirements = {path.name: path.read_text(encoding="utf-8") for path in (_PROJECT / "requirements").glob("*.txt")}
     return project, lock, requirements
 
 
-def test_the_files_agree(lock: ModuleType, files: tuple[str, str, str]) -> None:
+def test_the_files_agree(lock: ModuleType, files: Files) -> None:
     assert lock.disagreements(*files) == []
 
 
@@ -45,7 +48,7 @@ def test_addresses_are_stripped(lock: ModuleType) -> None:
     )
 
 
-def test_every_disagreement_is_told(lock: ModuleType, files: tuple[str, str, str]) -> None:
+def test_every_disagreement_is_told(lock: ModuleType, files: Files) -> None:
     project, locked, requirements = files
     address = locked.replace('registry = "wheels"', 'registry = "https://registry.example"', 1)
     assert lock.disagreements(project, address, requirements) == ["uv.lock holds addresses"]
@@ -54,17 +57,23 @@ def test_every_disagreement_is_told(lock: ModuleType, files: tuple[str, str, str
         "pyproject.toml asks for click>=8.3, and uv.lock does not know it",
         "uv.lock is for click>=8.2, which pyproject.toml does not ask for",
     ]
-    pinned = requirements.replace("click==", "click==0")
-    assert len(lock.disagreements(project, locked, pinned)) == 1
-    weakened = requirements.replace("    --hash=", "    --hush=", 1)
-    assert len(lock.disagreements(project, locked, weakened)) == 1
-    assert lock.disagreements(project, locked, "") == ["requirements/dev.txt pins nothing"]
+    for file, text in requirements.items():
+        pinned = text.replace("==", "==0", 1)
+        assert len(lock.disagreements(project, locked, {**requirements, file: pinned})) == 1
+        weakened = text.replace("    --hash=", "    --hush=", 1)
+        assert len(lock.disagreements(project, locked, {**requirements, file: weakened})) == 1
+        missing = {name: text for name, text in requirements.items() if name != file}
+        assert lock.disagreements(project, locked, missing) == [f"requirements/{file} pins nothing"]
 
 
-def test_this_environment_is_the_locked_one(lock: ModuleType, files: tuple[str, str, str]) -> None:
+def test_no_file_of_requirements_is_made_by_hand(lock: ModuleType, files: Files) -> None:
+    assert files[2].keys() == lock.EXPORTS.keys()
+
+
+def test_this_environment_is_the_locked_one(lock: ModuleType, files: Files) -> None:
     """Every package that tests run with has the version that the lock has."""
     wrong = []
-    for name, (wanted, _) in lock.read_requirements(files[2]).items():
+    for name, (wanted, _) in lock.read_requirements(files[2]["dev.txt"]).items():
         try:
             seen = version(name)
         except PackageNotFoundError:
