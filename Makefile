@@ -18,7 +18,7 @@ ROWS ?= 1000000
 # Every branch of these is run by a test: what they refuse, nobody behind them looks at again.
 PROVEN := src/ambergate/core/quote/*,src/ambergate/core/collateral/*,src/ambergate/core/verify/*
 
-.PHONY: help setup deploy-tools demo test check format lint types layers locked cover bench kills failover fuzz openapi-fuzz lock fmt clean soak
+.PHONY: help setup deploy-tools demo site test check format lint types layers locked cover bench kills failover fuzz openapi-fuzz lock fmt clean soak
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +88,10 @@ fuzz: $(READY) ## Hold the verifier to dcap-qvl on 50,000 mutants, and flip ever
 
 openapi-fuzz: $(READY) ## Ask the running services 20,000 times by schemathesis, and hold them to their OpenAPI documents
 	@$(BIN)/python -m scripts.openapi_fuzz
+
+site: $(READY) ## Make the pages a site in build/site, and check every link in it
+	@$(BIN)/mkdocs build --strict
+	@echo "build/site/index.html"
 
 lock: ## Resolve the dependencies anew (needs uv) and write uv.lock and requirements/
 	@python3 scripts/lock.py

@@ -159,7 +159,7 @@ def test_blocks_are_tested_unless_they_run_the_tests() -> None:
     assert len(untested) == len(_blocks()) >= 8
 
 
-@pytest.mark.parametrize("target", ["setup", "demo", "test", "check", "bench", "lock", "clean", "fmt"])
+@pytest.mark.parametrize("target", ["setup", "demo", "test", "check", "bench", "lock", "clean", "fmt", "site"])
 def test_make_lists_its_targets(target: str) -> None:
     listed = subprocess.run(["make", "help"], cwd=_PROJECT, capture_output=True, text=True, check=True).stdout
     assert re.search(rf"^  make {target} +\S", listed, re.MULTILINE)

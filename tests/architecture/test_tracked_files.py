@@ -62,13 +62,6 @@ def test_the_version_is_said_twice_and_the_same() -> None:
     assert f'\nversion = "{ambergate.__version__}"\n' in metadata
 
 
-@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"])
-def test_links_between_pages_lead_somewhere(page: str) -> None:
-    text = (_PROJECT / page).read_text(encoding="utf-8")
-    targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target]
-    assert [target for target in targets if target and not (_PROJECT / target).exists()] == []
-
-
 def test_every_decision_is_in_the_index() -> None:
     index = (_PROJECT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     decisions = sorted((_PROJECT / "docs" / "adr").glob("[0-9]*.md"))
