@@ -84,7 +84,7 @@ def either_config(path: Path) -> ServiceFiles:
     """
     try:
         broker = "issuers" in tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         broker = False  # whoever loads it strictly says what is the matter
     broker = broker or any(name.startswith("AMBER_KEYBROKER__ISSUERS") for name in os.environ)
     return keybroker_config(path) if broker else attestation_config(path)

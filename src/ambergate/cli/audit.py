@@ -227,6 +227,6 @@ def _plain(value: object) -> str:
 def _record(entry: Entry) -> dict[str, object]:
     try:
         value = json.loads(entry.record)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise NotIntact("an entry of the audit log is no record", seen=f"entry {entry.seq}") from exc
     return dict(value) if isinstance(value, dict) else {"record": value}

@@ -102,7 +102,7 @@ def _requirement(text: str) -> tuple[str, object]:
         raise click.BadParameter(message, param_hint="--require")
     try:
         return name, json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return name, value
 
 

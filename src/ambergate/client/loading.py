@@ -102,7 +102,7 @@ def from_manifest(text: bytes, directory: Path) -> tuple[dict[str, bytes], tuple
 
     try:
         document = tomllib.loads(text.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except (ValueError, RecursionError) as exc:  # a TOMLDecodeError is a ValueError; so is a number of 5000 digits
         hint = "render a .manifest.template with gramine-manifest first" if b"{{" in text or b"{%" in text else None
         raise SettingsError("the manifest is not TOML", code="settings-manifest", seen=exc, hint=hint) from exc
     sgx = document.get("sgx", {})

@@ -93,7 +93,7 @@ def parse_manifest(text: str, name: str, directory: Path, surroundings: Surround
         document = tomllib.loads(rendered.text)
     except RecursionError as exc:
         raise _not_toml(name, "tables within tables, too deep") from exc
-    except tomllib.TOMLDecodeError as exc:
+    except ValueError as exc:  # a TOMLDecodeError is a ValueError; so is a number of 5000 digits
         raise _not_toml(name, _at_source_line(str(exc), rendered), template=template) from exc
     lines = lines_of(rendered.text)
     if rendered.lines:

@@ -49,7 +49,8 @@ def test_what_is_measured_stays(tmp_path: Path, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["timeout = 5", "amber_ip = ['a']", "arguments = 'x'", "arguments = [1]", "kbs_ip = {}"]
+    "line",
+    ["timeout = 5", "amber_ip = ['a']", "arguments = 'x'", "arguments = [1]", "kbs_ip = {}", "x = " + "1" * 5000],
 )
 def test_other_kinds(tmp_path: Path, line: str) -> None:
     with pytest.raises(SettingsError):

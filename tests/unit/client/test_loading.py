@@ -65,7 +65,17 @@ def test_a_misspelt_setting_in_a_manifest_is_refused_by_name(tmp_path: Path, key
     assert all(f"sgx.{known}" in str(caught.value.wanted) for known in MANIFEST_KEYS)
 
 
-@pytest.mark.parametrize("text", ["sgx.amber_ip = 1", "sgx.amber_url = ['a']", "sgx = 1", "sgx.amber_url = "])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sgx.amber_ip = 1",
+        "sgx.amber_url = ['a']",
+        "sgx = 1",
+        "sgx.amber_url = ",
+        "x = " + "1" * 5000,
+        "x = " + "[" * 5000,
+    ],
+)
 def test_a_manifest_of_another_shape_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(SettingsError):
         load(manifest=manifest(tmp_path, text))

@@ -185,7 +185,9 @@ def test_the_worker_opens_nothing_any_more(tmp_path: Path) -> None:
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("text", ["a = [", "= 1", "a = 1\na = 2", "[a]\n[a]", "a" * 5000, "a = " + "[" * 2000])
+@pytest.mark.parametrize(
+    "text", ["a = [", "= 1", "a = 1\na = 2", "[a]\n[a]", "a" * 5000, "a = " + "[" * 2000, "a = " + "1" * 5000]
+)
 def test_broken_toml_is_one_error(text: str) -> None:
     with pytest.raises(SettingsError, match="not TOML"):
         parse_manifest(text, "app.manifest", Path())

@@ -82,6 +82,8 @@ def test_a_good_file_loads(tmp_path: Path) -> None:
         (GOOD.replace("1", '"1"'), "inner.port cannot be used"),
         (GOOD.replace("1", "10"), "inner.port cannot be used"),
         (GOOD + "[", "not TOML"),
+        ("x = " + "1" * 5000, "not TOML"),
+        ("x = " + "[" * 5000, "not TOML"),
         ("#" * (MAX_FILE + 1), "too long"),
     ],
 )
@@ -154,7 +156,20 @@ def test_what_kubernetes_and_others_put_there_is_none_of_ours(tmp_path: Path) ->
     assert read(tmp_path / "a.toml", dict.fromkeys(others, "5"), Tables, "test").tables.inner.port == 1
 
 
-@pytest.mark.parametrize("text", ["", "x", "1\n[a]", "1\nb = 2", "[" * 5000, '{"port": 1, "port": 2}', "NaN"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "1\n[a]",
+        "1\nb = 2",
+        "[" * 5000,
+        "1" * 5000,
+        "{ port = " + "1" * 5000 + " }",
+        '{"port": 1, "port": 2}',
+        "NaN",
+    ],
+)
 def test_a_variable_that_is_no_value(tmp_path: Path, text: str) -> None:
     assert any("INNER__PORT" in one for one in refusals(tmp_path, INNER__PORT=text))
 

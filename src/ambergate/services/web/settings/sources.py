@@ -109,7 +109,7 @@ def parse_file(path: Path) -> dict[str, object]:
         raise SettingsError("the configuration is too long", seen=str(path), wanted=f"at most {MAX_FILE} bytes")
     try:
         return tomllib.loads(text.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as exc:
+    except (ValueError, RecursionError) as exc:  # a TOMLDecodeError is a ValueError; so is a number of 5000 digits
         raise SettingsError("the configuration is not TOML", seen=f"{path}: {exc}") from exc
 
 
@@ -186,7 +186,7 @@ def _value(name: str, text: str, setting: Setting) -> object:
         pass
     try:
         found = tomllib.loads(f"value = {text}")
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         found = {}
     if found.keys() != {"value"}:
         raise SettingsError(f"{name} cannot be read", wanted=f"JSON or a TOML value: {setting.description}")
