@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -40,6 +42,17 @@ def test_keys_are_fetched_ahead_and_kept(lone: Broker, issuer: KeySetServer, for
     for _ in range(3):
         assert lone.transfer(forge.token()).status_code == 200
     assert issuer.asked == 1
+
+
+def test_the_service_fetches_ahead_while_it_serves(tls: TlsFiles, tmp_path: Path, forge: Forge) -> None:
+    """For each issuer, until it stops."""
+    keys = IssuerKeys(lambda: json.dumps(forge.key_set()))
+    before = set(threading.enumerate())
+    with running_broker(TrustedIssuers([TrustedIssuer(issuer=ISSUER, keys=keys)]), tls, tmp_path):
+        mine = [each for each in set(threading.enumerate()) - before if each.name == "issuer's keys"]
+        assert len(mine) == 1
+    mine[0].join(30)
+    assert not mine[0].is_alive()
 
 
 def test_a_new_key_of_the_issuer_is_believed(lone: Broker, issuer: KeySetServer, forge: Forge) -> None:

@@ -15,6 +15,7 @@ from ambergate.keymanagers.builtin import BuiltIn
 from ambergate.services.keybroker.access import Guard, ManagementRoute
 from ambergate.services.keybroker.audit import AuditTrail
 from ambergate.services.keybroker.bearer import KEY_BYTES, KEY_NAME, LIFETIME, BearerTokens
+from ambergate.services.keybroker.fetched_ahead import fetched_ahead
 from ambergate.services.keybroker.key_routes import key_routes
 from ambergate.services.keybroker.keyring import BUILT_IN, KeyRing
 from ambergate.services.keybroker.keys import Keys
@@ -233,7 +234,8 @@ def create_app(  # noqa: PLR0913  # each is a part of its own
             await run_in_threadpool(ready)
         except Unavailable as exc:  # it may come later; /readyz says so meanwhile
             _LOG.warning("starting without an issuer's keys: %s", exc.as_dict())
-        yield
+        with fetched_ahead(trust.key_sets, now=now, token_bytes=token_bytes):
+            yield
 
     return build(
         [

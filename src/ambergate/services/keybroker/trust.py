@@ -3,9 +3,10 @@
 A token names its issuer and its key; neither is believed. They only choose which configured issuer's keys the token
 is then checked with. Addresses in a token (`jku`, `x5u`) and certificates (`x5c`) are never looked at.
 
-Key sets are fetched at the start, again when they are old or a token names a key that they do not have, and by whoever
-asks whether the broker is ready: not more often than `RETRY_AFTER` for each issuer, whatever tokens name. Where a
-signing root is pinned, a key set counts for no more than the root says of it (`ambergate.core.token.certified`).
+Key sets are fetched at the start, ahead of their age while the broker serves (`fetched_ahead.py`), when they are old or
+a token names a key that they do not have, and by whoever asks whether the broker is ready: not more often than
+`RETRY_AFTER` for each issuer, whatever tokens name. Where a signing root is pinned, a key set counts for no more than
+the root says of it (`ambergate.core.token.certified`).
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ MAX_TOKEN: Final = 64 * 1024  # characters; the longest known tokens have about 
 MAX_AGE: Final = timedelta(minutes=5)  # after which a key set is fetched anew: as long as our issuers say it holds
 MAX_STALE: Final = timedelta(hours=24)  # after which a key set that cannot be fetched anew is not used any more
 RETRY_AFTER: Final = timedelta(seconds=10)  # between two fetches, so that strangers' key ids cannot make us flood
+_MAX_DOUBLED: Final = 5  # times that the wait after a failure is doubled
 WAIT_SECONDS: Final = 2.0  # that a request waits for another's fetch; then it is told to come again
 
 
@@ -87,6 +89,7 @@ class IssuerKeys:
         self._held: _Held | None = None
         self._tried: datetime | None = None
         self._failure: Unavailable | None = None
+        self._failures = 0  # in a row
 
     def take_over(self, before: IssuerKeys) -> None:
         """Hold what another held, as old as it is, so that a new configuration serves while the issuer is away."""
@@ -108,6 +111,37 @@ class IssuerKeys:
             raise Unavailable("the issuer's keys cannot be had", seen=self._failure, hint="try again in a moment")
         return held.keys
 
+    def fetch_ahead(self, at: datetime) -> None:
+        """Fetch the key set anew, whatever its age, unless that was tried just now; what fails is told by `get`."""
+        if not self._lock.acquire(timeout=WAIT_SECONDS):
+            return  # another fetches
+        try:
+            if not self._just_tried(at):
+                self._refresh(at)
+        finally:
+            self._lock.release()
+
+    def due_in(self, at: datetime, share: float) -> timedelta:
+        """How long from now the key set is best fetched ahead, `MAX_AGE` at most, whatever the clock does meanwhile.
+
+        Args:
+            at: now.
+            share: 0 to 1: which part of the time in which nothing ends it shall have passed. After failures the wait
+                grows from `RETRY_AFTER`, and `share` varies it.
+        """
+        held, tried = self._usable(at), self._tried
+        if held is None and tried is None:
+            return timedelta(0)
+        if held is None or self._failure is not None:
+            assert tried is not None
+            due = tried + self._retry_after * (1 << min(self._failures, _MAX_DOUBLED)) * (0.5 + share / 2)
+        else:
+            ends = held.since + self._max_age
+            due = held.since + ((ends if held.until is None else min(ends, held.until)) - held.since) * share
+        if tried is not None:
+            due = max(due, tried + self._retry_after)
+        return min(max(due - at, timedelta(0)), self._max_age)
+
     def _fetch_once(self, at: datetime, kid: str | None) -> None:
         """One fetches; who can do without does not wait for it, who cannot waits a little."""
         waits = self._usable(at) is None or not self._knows(kid)
@@ -119,8 +153,11 @@ class IssuerKeys:
         finally:
             self._lock.release()
 
+    def _just_tried(self, at: datetime) -> bool:
+        return self._tried is not None and abs(at - self._tried) < self._retry_after
+
     def _wants_fetch(self, at: datetime, kid: str | None) -> bool:
-        if self._tried is not None and abs(at - self._tried) < self._retry_after:
+        if self._just_tried(at):
             return False
         held = self._usable(at)
         return held is None or not self._knows(kid) or abs(at - held.since) >= self._max_age
@@ -140,9 +177,10 @@ class IssuerKeys:
         except AmberError as exc:  # the issuer's failure, whatever its kind, is not the caller's
             _LOG.warning("the issuer's keys cannot be had: %s", exc.as_dict())
             self._failure = Unavailable(exc.message, seen=exc.seen)
+            self._failures += 1
         else:
             self._held = held
-            self._failure = None
+            self._failure, self._failures = None, 0
         finally:
             self._tried = at
 
@@ -195,6 +233,11 @@ class TrustedIssuers:
             raise TokenRejected("the token's issuer is not trusted here", code="untrusted-issuer", seen=issuer[:200])
         keys = trusted.keys.get(at, kid=kid)
         return check_token(token, keys, issuer=trusted.issuer, at=at, accept_simulated=trusted.accept_simulated)
+
+    @property
+    def key_sets(self) -> tuple[IssuerKeys, ...]:
+        """Each issuer's."""
+        return tuple(trusted.keys for trusted in self._issuers.values())
 
     def take_over(self, before: TrustedIssuers) -> None:
         """Hold what was held before, of issuers that are asked in the same place under the same roots as before."""
