@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ambergate.cli._launching import refuse_without_launcher
 from ambergate.client.loading import MAX_MANIFEST, read_file
 from ambergate.core.errors import SettingsError
 from ambergate.devices.shim_build import find_shim
@@ -45,6 +46,7 @@ class Asked:
         external: file for the settings that may vary; None: all are measured.
         cacerts: PEM roots instead of the manifest's.
         require: what the application does not start without.
+        secret_to: where the launcher hands the secret over, before the application starts.
         allow_arguments: patterns of arguments from outside.
         insecure_measure_apikey: leave an API key where everybody finds it.
     """
@@ -55,6 +57,7 @@ class Asked:
     external: Path | None
     cacerts: Path | None
     require: tuple[str, ...]
+    secret_to: tuple[str, ...]
     allow_arguments: tuple[str, ...]
     insecure_measure_apikey: bool
 
@@ -77,8 +80,10 @@ def convert(manifest: Manifest, surroundings: Surroundings, asked: Asked) -> Don
     Raises:
         NotConvertible: it has errors.
         SettingsError: something cannot be read or written.
+        click.UsageError: nothing would heed an option.
     """
     if asked.delivery == "native":
+        _refuse_options(asked)
         conversion = converted(manifest, Plan(delivery="native"))
         output = output_of(manifest, conversion, surroundings)
         write_file(asked.out, output.text.encode())
@@ -96,6 +101,7 @@ def convert(manifest: Manifest, surroundings: Surroundings, asked: Asked) -> Don
         roots=_ROOTS if roots is not None else None,
         external=_uri(asked.external, asked.out) if asked.external is not None else None,
         require=asked.require,
+        secret_to=asked.secret_to,
         allow_arguments=asked.allow_arguments,
         insecure_measure_apikey=asked.insecure_measure_apikey,
     )
@@ -115,6 +121,18 @@ def convert(manifest: Manifest, surroundings: Surroundings, asked: Asked) -> Don
         files=len(measured.contents),
         size=size,
     )
+
+
+def _refuse_options(asked: Asked) -> None:
+    launcher = {
+        "--require": asked.require,
+        "--secret-to": asked.secret_to,
+        "--external-config": asked.external,
+        "--allow-argument": asked.allow_arguments,
+        "--cacerts": asked.cacerts,
+        "--agent-dir": asked.agent_directory,
+    }
+    refuse_without_launcher(asked.delivery, launcher)
 
 
 def _write(asked: Asked, conversion: Conversion, output: Output) -> None:

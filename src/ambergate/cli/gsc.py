@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ambergate.cli._common import echo_json, json_option, reports_errors
+from ambergate.cli._launching import refuse_without_launcher, secret_to_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +90,7 @@ def _pairs(_context: click.Context, _parameter: click.Parameter, texts: tuple[st
     type=click.Choice(["token", "secret"]),
     help="What the application does not start without.",
 )
+@secret_to_option
 @click.option(
     "--insecure-measure-apikey",
     is_flag=True,
@@ -104,6 +106,10 @@ def build(image: str, manifest: Path | None, *, remove: bool, debug: bool, as_js
     from ambergate.graminize.gsc import building
     from ambergate.graminize.gsc.engine import find_engine
 
+    flags = ("require", "secret_to", "allow_arguments", "external", "cacerts")
+    names = {"allow_arguments": "--allow-argument", "external": "--external-config"}
+    launcher = {names.get(flag, f"--{flag.replace('_', '-')}"): told[flag] for flag in flags}
+    refuse_without_launcher(told["delivery"], launcher)
     job = _job(image, manifest, debug=debug, keep=not remove, told=told)
     engine = find_engine(told["engine_name"])
     if told["file_only"] is not None:
@@ -141,6 +147,7 @@ def _job(image: str, manifest: Path | None, *, debug: bool, keep: bool, told: di
         external=told["external"],
         roots=None if told["cacerts"] is None else read_file(told["cacerts"], "the roots"),
         require=told["require"],
+        secret_to=told["secret_to"],
         insecure_measure_apikey=told["insecure_measure_apikey"],
         epoch=_epoch(),
         no_cache=told["no_cache"],

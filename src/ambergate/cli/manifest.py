@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ambergate.cli._common import EXIT_ERROR, echo_json, json_option, reports_errors
+from ambergate.cli._launching import secret_to_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,6 +99,7 @@ def check(
 @click.option("--external-config", type=_FILE, help="Leave addresses and API key to this file, which nobody measures.")
 @click.option("--cacerts", type=_FILE, help="PEM roots of the services, to be measured with the agent.")
 @click.option("--require", metavar="token,secret", default="", help="Do not start the application without these.")
+@secret_to_option
 @click.option("--allow-argument", multiple=True, metavar="PATTERN", help="Arguments that may come from outside.")
 @click.option("--insecure-measure-apikey", is_flag=True, help="Leave the API key where everybody can read it.")
 @json_option
@@ -113,6 +115,7 @@ def convert(  # noqa: PLR0913  click passes one argument an option
     external_config: Path | None,
     cacerts: Path | None,
     require: str,
+    secret_to: tuple[str, ...],
     allow_argument: tuple[str, ...],
     insecure_measure_apikey: bool,
     as_json: bool,
@@ -133,6 +136,7 @@ def convert(  # noqa: PLR0913  click passes one argument an option
         external=external_config,
         cacerts=cacerts,
         require=tuple(name.strip() for name in require.split(",") if name.strip()),
+        secret_to=secret_to,
         allow_arguments=allow_argument,
         insecure_measure_apikey=insecure_measure_apikey,
     )

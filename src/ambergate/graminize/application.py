@@ -44,6 +44,10 @@ VARIABLES: Final[Mapping[str, str]] = {
     APIKEY_FILE: "endpoint_apikey_file",
     TOKEN_CACHE_VARIABLE: "token_cache",
 }
+# Of --secret-to: the name of a key of Gramine's, which opens an encrypted mount (`devices.handing`).
+GRAMINE_KEY: Final = "gramine-key:"
+# The key below `sgx` of each setting that has one.
+MANIFEST_NAMES: Final[Mapping[str, str]] = {name: key for key, name in MANIFEST_KEYS.items()}
 _PREFIXES: Final = ("amber_", "kbs_")
 
 

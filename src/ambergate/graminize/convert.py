@@ -101,7 +101,7 @@ def _refuse_errors(manifest: Manifest, plan: Plan) -> None:
         mended.add("apikey-measured")
     if plan.external is not None and plan.allow_arguments:
         mended.add("host-arguments")
-    found = check(manifest, delivery=plan.delivery, converting=True)
+    found = check(manifest, delivery=plan.delivery, secret_to=plan.secret_to, converting=True)
     left = tuple(each for each in found if each.severity is Severity.ERROR and each.rule not in mended)
     if left:
         raise NotConvertible(left)
@@ -114,6 +114,7 @@ def _with_what_was(plan: Plan, start: Start, document: Document) -> Plan:
         plan,
         external=plan.external or external,
         require=plan.require or tuple(name for told in start.told("--require") for name in told.split(",")),
+        secret_to=plan.secret_to or start.told("--secret-to"),
         allow_arguments=plan.allow_arguments or start.told("--allow-argument"),
     )
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ambergate.client.external import KEYS
-from ambergate.client.loading import MANIFEST_KEYS
 from ambergate.client.settings import is_address, parse_url
 from ambergate.graminize.application import (
     AGENT,
     AMBER_DIRECTORY,
     INTERPRETER,
     LIBRARIES,
+    MANIFEST_NAMES,
     OPTIONS,
     START,
     VARIABLES,
@@ -41,7 +41,6 @@ EXTERNAL: Final = "/ambergate-external.toml"  # where the launcher finds the ext
 LIBRARY_PATH: Final = "LD_LIBRARY_PATH"
 PRELOAD: Final = "LD_PRELOAD"
 _VARIABLES: Final = {name: variable for variable, name in VARIABLES.items()}
-_MANIFEST_NAMES: Final = {name: key for key, name in MANIFEST_KEYS.items()}
 _EXTERNAL_NAMES: Final = {name: key for key, name in KEYS.items()}
 
 
@@ -72,6 +71,7 @@ class Plan:
         roots: path inside of PEM roots that are among them; None where the manifest's own setting stays.
         external: URI of the file that varying settings come from; None: all are measured.
         require: what the application does not start without, of `token` and `secret`.
+        secret_to: where the launcher hands the secret over before the application starts, as `amber run --secret-to`.
         allow_arguments: patterns of arguments that may come from that file.
         insecure_measure_apikey: put an API key into the measured manifest, where everybody finds it.
     """
@@ -81,6 +81,7 @@ class Plan:
     roots: str | None = None
     external: str | None = None
     require: tuple[str, ...] = ()
+    secret_to: tuple[str, ...] = ()
     allow_arguments: tuple[str, ...] = ()
     insecure_measure_apikey: bool = False
 
@@ -142,9 +143,9 @@ class Making:
         if self.start.converted:
             system["mounts"] = [each for each in system["mounts"] if each.get("path") != AMBER_DIRECTORY]
         for name, text in self.values.items():
-            if name in _MANIFEST_NAMES and text is not None:
-                sgx[_MANIFEST_NAMES[name]] = _with_slash(name, text)
-                self.moves["sgx", _MANIFEST_NAMES[name]] = self.paths[name]
+            if name in MANIFEST_NAMES and text is not None:
+                sgx[MANIFEST_NAMES[name]] = _with_slash(name, text)
+                self.moves["sgx", MANIFEST_NAMES[name]] = self.paths[name]
 
     def put_launcher(self) -> None:
         """The launcher, its files, its place and its settings."""
@@ -178,8 +179,7 @@ class Making:
         options = [("--delivery", plan.delivery)]
         if plan.require:
             options.append(("--require", ",".join(plan.require)))
-        kept = {"--secret-to"}
-        options += [pair for pair in start.options if pair[0] in kept]
+        options += [("--secret-to", place) for place in plan.secret_to]
         if plan.external is not None:
             options.append(("--external", EXTERNAL))
             options += [("--allow-argument", pattern) for pattern in plan.allow_arguments]

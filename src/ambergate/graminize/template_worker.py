@@ -15,7 +15,7 @@ import json
 import os
 import resource
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -68,6 +68,21 @@ class _Path(str):
         return _Path(f"{self}/{other}")
 
 
+class _Listed(_Path):
+    """A path of a list that was asked for; a slash at its end told that it is a directory."""
+
+    _directory: bool
+
+    def __new__(cls, said: str) -> Self:
+        made = super().__new__(cls, said.rstrip("/"))
+        made._directory = said.endswith("/")
+        return made
+
+    def is_dir(self) -> bool:
+        """As of pathlib's, which templates of Gramine's own ask."""
+        return self._directory
+
+
 class _RuntimeDirectory(_Path):
     """`gramine.runtimedir`: called, or joined as it stands."""
 
@@ -80,15 +95,15 @@ class _RuntimeDirectory(_Path):
         return _Path(self.removesuffix("glibc") + libc)
 
 
-def _asks(function: str, answers: Mapping[str, list[str]]) -> Callable[..., list[_Path]]:
-    def ask(*arguments: object, **_ignored: object) -> list[_Path]:
+def _asks(function: str, answers: Mapping[str, list[str]]) -> Callable[..., list[_Listed]]:
+    def ask(*arguments: object, **_ignored: object) -> list[_Listed]:
         found: dict[str, None] = {}
         for argument in arguments:
             key = f"{function}:{argument}"
             if key not in answers:
                 raise _AskError(function, str(argument))
             found.update(dict.fromkeys(answers[key]))
-        return [_Path(path) for path in found]
+        return [_Listed(path) for path in found]
 
     return ask
 

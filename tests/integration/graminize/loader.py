@@ -3,9 +3,10 @@
     loader.py MANIFEST ATTESTATION [HOST_ARGUMENT]...
 
 Arguments and environment are the manifest's and nobody else's. In the file system there is what `fs.mounts` names, and
-of that only trusted files, whose hashes are compared, and allowed ones, which are the host's own. `ATTESTATION`, a
-directory with Gramine's pseudo-files, is at `/dev/attestation`. What Gramine does besides is not here: no library
-operating system, no encryption, no measurement.
+of that only trusted files, whose hashes are compared, allowed ones, which are the host's own, and directories that are
+mounted encrypted. `ATTESTATION`, a directory with Gramine's pseudo-files, is at `/dev/attestation`, with a file in
+`keys` for each key that a mount opens with. What Gramine does besides is not here: no library operating system, no
+encryption, no measurement.
 """
 
 from __future__ import annotations
@@ -64,6 +65,9 @@ def build(root: Path, manifest: dict[str, Any], base: Path) -> None:
             namespace._mount("tmpfs", str(inside), "tmpfs", 0, "mode=755")
             continue
         source = file_of(mount["uri"], base)
+        if mount.get("type") == "encrypted":
+            bind(source, inside)
+            continue
         for path, digest in files.items():
             if path == source or path.is_relative_to(source):
                 target = inside / path.relative_to(source) if path != source else inside
@@ -74,6 +78,18 @@ def build(root: Path, manifest: dict[str, Any], base: Path) -> None:
         for path in allowed:
             if path == source and path.exists():
                 bind(path, inside)
+
+
+def pseudo_files(root: Path, attestation: Path, manifest: dict[str, Any]) -> None:
+    """`/dev/attestation`: those that are given, each by itself, and a file for each key of an encrypted mount."""
+    place = root / "dev" / "attestation"
+    for file in attestation.iterdir():
+        bind(file, place / file.name)
+    for mount in manifest["fs"]["mounts"]:
+        if mount.get("type") == "encrypted":
+            key = place / "keys" / mount.get("key_name", "default")
+            key.parent.mkdir(exist_ok=True)
+            key.touch(mode=0o600)
 
 
 def main(name: str, attestation: str, *host: str) -> None:
@@ -95,7 +111,7 @@ def main(name: str, attestation: str, *host: str) -> None:
     for device in DEVICES:
         bind(Path("/dev") / device, root / "dev" / device)
     bind(Path("/proc"), root / "proc")
-    bind(Path(attestation), root / "dev" / "attestation")
+    pseudo_files(root, Path(attestation), manifest)
     os.chroot(root)
     os.chdir(manifest["fs"].get("start_dir", "/"))
     entrypoint = manifest["libos"]["entrypoint"]

@@ -148,6 +148,16 @@ def test_a_full_disk(folder: Path, size: str) -> None:
     assert "No space left on device" in done.stdout
 
 
+@pytest.mark.parametrize("flags", [("--secret-to", "env:KEY"), ("--require", "token"), ("--external-config", "x")])
+def test_native_heeds_no_option_of_the_launcher(folder: Path, flags: tuple[str, str]) -> None:
+    done = amber(folder, "convert", "app.manifest", "-o", "out.manifest", "--delivery", "native", *flags)
+    assert (done.returncode, (folder / "out.manifest").exists()) == (2, False)
+    assert f"{flags[0]}: for the launcher" in done.stderr
+    done = amber(folder, "convert", "app.manifest", "-o", "out.manifest", "--secret-to", "gramine-key:../data")
+    assert done.returncode == 2
+    assert "no place for a secret" in done.stderr
+
+
 def test_a_manifest_for_a_gramine_with_the_client_built_in(folder: Path) -> None:
     done = amber(folder, "convert", "app.manifest", "-o", "out.manifest", "--delivery", "native")
     assert done.returncode == 0, done.stderr

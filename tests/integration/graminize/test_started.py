@@ -7,15 +7,18 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.integration.devices.conftest import SECRET
+from tests.integration.devices.conftest import SECRET, keep_secret
 from tests.integration.graminize.conftest import MANIFEST, READS_BOTH
 
 from ambergate.graminize.template import Surroundings, render
 
 if TYPE_CHECKING:
+    import subprocess
+
     from tests.integration.graminize.conftest import Yard
 
 
+KEY = b"\x00sixteen bytes\xff\n"
 IS_A_TOKEN = re.compile(rb"[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{200,}\.[A-Za-z0-9_-]{300,}\n")
 
 
@@ -63,6 +66,37 @@ def test_nothing_of_the_host_is_needed_or_taken(yard: Yard) -> None:
     assert b"/ambergate/lib" not in done.stdout
     assert b"AMBER_APIKEY" not in done.stdout
     assert b"/proc/self/cmdline" in arguments
+
+
+ENCRYPTED = '  { type = "encrypted", path = "/data", uri = "file:data", key_name = "data" },\n'
+
+
+def opens_with_the_secret(yard: Yard, secret: bytes, delivery: str) -> subprocess.CompletedProcess[bytes]:
+    """What an application says of its encrypted mount's key, where the broker has this secret for it."""
+    (yard.folder / "data").mkdir()
+    (yard.folder / "data" / "kept").write_bytes(b"what is kept")
+    paths = '"/dev/attestation/keys/data", "/data/kept"'
+    text = MANIFEST.replace('["reader"]', f'["reader", {paths}]').replace(
+        "fs.mounts = [\n", f"fs.mounts = [\n{ENCRYPTED}"
+    )
+    yard.write(text + yard.settings(kbs_keyid=keep_secret(yard.scene.stage, [yard.folder / "app" / "reader"], secret)))
+    yard.convert("--delivery", delivery, "--external-config", "outside.toml", "--secret-to", "gramine-key:data")
+    return yard.start()
+
+
+@pytest.mark.parametrize("delivery", ["shim", "prefetch"])
+def test_an_encrypted_mounts_key_comes_from_the_broker(yard: Yard, delivery: str) -> None:
+    """It is there, whole and raw, before the application starts."""
+    done = opens_with_the_secret(yard, KEY, delivery)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == KEY + b"\nwhat is kept\n"
+
+
+def test_a_secret_that_is_no_key_of_gramines_stops_the_start(yard: Yard) -> None:
+    done = opens_with_the_secret(yard, KEY + b"!", "prefetch")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"17 bytes" in done.stderr
+    assert b"16 bytes" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,18 @@ if TYPE_CHECKING:
 
 DCAP = 'sgx.remote_attestation = "dcap"'
 URL = 'sgx.amber_url = "https://attest.example/appraisal/v1/"'
+MOUNTS = '  { type = "tmpfs", path = "/dev/amber" },\n'
+MOUNTED = (MOUNTS, MOUNTS + '  { type = "encrypted", path = "/data", uri = "file:data", key_name = "data" },\n')
 START_TEXT = str([*START, "--delivery", "shim", "--", "/app/server", "server"]).replace("'", '"')
+
+
+NO_BROKER = 'loader.env.AMBER_KBS_KEYID = ""'
+
+
+def handing(*places: str) -> str:
+    """Arguments of a launcher that hands a secret over."""
+    told = [word for each in places for word in ("--secret-to", each)]
+    return str([*START, "--delivery", "shim", *told, "--", "/app/server", "server"]).replace("'", '"')
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +104,10 @@ CASES = [
     ("file-missing", WARNING, ('"file:app/server"', '"file:app"'), ""),
     ("allowed-code", ERROR, (DCAP, DCAP), 'sgx.allowed_files = ["file:app/"]'),
     ("allowed-code", ERROR, (DCAP, DCAP), 'sgx.allowed_files = ["file:/usr/lib/"]'),
+    ("mount-key", WARNING, MOUNTED, ""),
+    ("mount-key", WARNING, (DCAP, DCAP), 'fs.root = { type = "encrypted", uri = "file:root" }'),
+    ("secret-key", ERROR, ('"/app/server"', f'"{INTERPRETER}"'), f"loader.argv = {handing('gramine-key:data')}"),
+    ("secret-none", ERROR, ('"/app/server"', f'"{INTERPRETER}"'), f"loader.argv = {handing('env:X')}\n{NO_BROKER}"),
     ("schema", ERROR, ("sgx.max_threads", "sgx.max_thread"), ""),
     ("arguments", ERROR, (DCAP, DCAP), 'loader.argv = ["a"]\nloader.argv_src_file = "file:b"'),
     ("deprecated", CONVERTED, (DCAP, DCAP), "sgx.require_avx = true"),
@@ -112,6 +127,27 @@ def test_every_rule_has_a_case(place: Path) -> None:
         tripped |= {problem.rule for problem in check(manifest(change, more=more, at=place))}
         assert rule in tripped
     assert len(tripped) >= len(RULES)
+
+
+@pytest.mark.parametrize(
+    ("name", "handed", "finds"),
+    [
+        ("data", ("gramine-key:data",), set()),
+        ("data", ("gramine-key:other",), {"secret-key", "mount-key"}),
+        ("data", ("env:X",), {"mount-key"}),
+        ("_sgx_mrenclave", (), set()),
+        ("_sgx_mrsigner", ("gramine-key:_sgx_mrsigner",), {"secret-key"}),
+    ],
+)
+def test_an_encrypted_mount_opens_with_the_key_that_is_handed_over(
+    place: Path, name: str, handed: tuple[str, ...], finds: set[str]
+) -> None:
+    start = ('"/app/server"', f'"{INTERPRETER}"')
+    mounted = (MOUNTED[0], MOUNTED[1].replace('"data" }', f'"{name}" }}'))
+    wrong = found(place, start, mounted, more=f"loader.argv = {handing(*handed)}")
+    assert {rule for rule in wrong if "key" in rule} == finds
+    at_conversion = check(manifest(mounted, at=place), delivery="shim", secret_to=handed, converting=True)
+    assert {problem.rule for problem in at_conversion if "key" in problem.rule} == finds
 
 
 def test_a_loop_of_links(place: Path) -> None:

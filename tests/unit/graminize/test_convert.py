@@ -205,6 +205,19 @@ def test_what_is_preloaded_is_for_the_application() -> None:
     assert again.document["loader"]["env"]["TZ"] == {"passthrough": True}
 
 
+def test_where_the_secret_goes_is_measured_and_stays() -> None:
+    place = '  { type = "tmpfs", path = "/dev/amber" },\n'
+    mount = '  { type = "encrypted", path = "/data", uri = "file:data", key_name = "data" },\n'
+    source = manifest((place, place + mount))
+    first, once, _ = done(source, "shim", secret_to=("gramine-key:data", "env:KEY"))
+    assert start_of(once.document).told("--secret-to") == ("gramine-key:data", "env:KEY")
+    assert done(once, "shim")[0].document == first.document
+    assert start_of(done(once, "prefetch", secret_to=("env:X",))[1].document).told("--secret-to") == ("env:X",)
+    with pytest.raises(NotConvertible) as caught:
+        converted(source, plan("shim", secret_to=("gramine-key:dta",)))
+    assert [each.rule for each in caught.value.found] == ["secret-key"]
+
+
 def test_room_is_made_and_told() -> None:
     small = manifest(("sgx.max_threads = 64", "sgx.max_threads = 4"), ('"512M"', '"64M"'), ("= false", "= true"))
     conversion = converted(small, plan("shim"))

@@ -88,6 +88,12 @@ def test_an_interpreter_is_started_only_if_it_may_be(tmp_path: Path) -> None:
     trap.chmod(0o755)
     source = "{% for path in python.get_sys_path(entrypoint) %}{{ path }}\n{% endfor %}"
     assert "/lib/python3" in text_of(source, entrypoint=sys.executable)
+    kinds = (
+        "{% for path in python.get_sys_path(entrypoint) %}{{ path }}{{ '/' if path.is_dir() else '' }}\n{% endfor %}"
+    )
+    listed = text_of(kinds, entrypoint=sys.executable).splitlines()
+    assert any(path.endswith("/lib-dynload/") for path in listed)
+    assert listed == [f"{path}/" if Path(path).is_dir() else path for path in (each.rstrip("/") for each in listed)]
     with pytest.raises(SettingsError, match="may not be started"):
         render(f"{{{{ python.get_sys_path('{trap}') }}}}", Surroundings())
     assert not (tmp_path / "ran").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ambergate.graminize.application import GRAMINE_KEY
 from ambergate.graminize.problems import Problem, Severity
 from ambergate.graminize.sizes import (
     DEFAULT_ENCLAVE,
@@ -127,7 +128,7 @@ def keys_in_manifest(subject: Subject, /) -> Iterator[Problem]:
             ("fs", "insecure__keys", name),
             "is a key that everybody with the manifest has",
             seen="a key",
-            wanted="amber run --secret-to gramine-key:NAME, by the launcher's --secret-to",
+            wanted=f"amber manifest convert --secret-to {GRAMINE_KEY}{name}",
             why="what it encrypts is not secret",
         )
 

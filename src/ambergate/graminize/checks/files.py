@@ -67,7 +67,7 @@ def files_are_there(subject: Subject, /) -> Iterator[Problem]:
 
 def mounts(subject: Subject, /) -> Iterator[Problem]:
     """Every mount is at an absolute path, and none stands in for the devices that attestation rests on."""
-    for index, mount in enumerate(_mounts(subject)):
+    for index, mount in subject.mounts:
         place, path = mount.get("path"), ("fs", "mounts", index, "path")
         if not isinstance(place, str):
             continue  # `options` says so
@@ -99,13 +99,13 @@ def mounts(subject: Subject, /) -> Iterator[Problem]:
 
 def amber_directory(subject: Subject, /) -> Iterator[Problem]:
     """The application finds the files in a directory in enclave memory."""
-    places = [mount.get("path") for mount in _mounts(subject) if mount.get("type") == "tmpfs"]
+    places = [mount.get("path") for _, mount in subject.mounts if mount.get("type") == "tmpfs"]
     if subject.delivery != "native" and AMBER_DIRECTORY not in places:
         yield subject.problem(
             "mount-missing",
             ("fs", "mounts"),
             f"has no tmpfs at {AMBER_DIRECTORY}",
-            seen=f"{len(_mounts(subject))} mounts",
+            seen=f"{len(subject.mounts)} mounts",
             wanted=f'{{ type = "tmpfs", path = "{AMBER_DIRECTORY}" }}',
             why="below Gramine's /dev nothing can be made",
             severity=subject.mended,
@@ -117,7 +117,7 @@ def program_is_mounted(subject: Subject, /) -> Iterator[Problem]:
     entrypoint = subject.get("libos", "entrypoint")
     if not isinstance(entrypoint, str) or not entrypoint.startswith("/") or subject.get("fs", "root"):
         return
-    places = [os.path.normpath(str(mount.get("path"))) for mount in _mounts(subject)]
+    places = [os.path.normpath(str(mount.get("path"))) for _, mount in subject.mounts]
     if not any(_covers(place, entrypoint) for place in places):
         yield subject.problem(
             "program-mount",
@@ -133,7 +133,7 @@ def program_is_mounted(subject: Subject, /) -> Iterator[Problem]:
 def allowed_code(subject: Subject, /) -> Iterator[Problem]:
     """Files that the host may change are none that are run."""
     entrypoint = subject.get("libos", "entrypoint")
-    sources = [_inside(uri, _mounts(subject)) for _, uri in _listed(subject, "allowed_files")]
+    sources = [_inside(uri, [mount for _, mount in subject.mounts]) for _, uri in _listed(subject, "allowed_files")]
     for (path, uri), inner in zip(_listed(subject, "allowed_files"), sources, strict=True):
         runs = isinstance(entrypoint, str) and any(_covers(place, entrypoint) for place in inner)
         if runs or uri.rstrip("/") in {FILE, "file:/usr", "file:/lib", "file:/bin", "file:/usr/lib", "file:/usr/bin"}:
@@ -184,11 +184,6 @@ def _listed(subject: Subject, kind: str) -> list[tuple[tuple[str | int, ...], st
     entries = found if isinstance(found, list) else []
     named = [(index, entry.get("uri") if isinstance(entry, dict) else entry) for index, entry in enumerate(entries)]
     return [(("sgx", kind, index), uri) for index, uri in named if isinstance(uri, str)]
-
-
-def _mounts(subject: Subject) -> list[dict[str, Any]]:
-    found = subject.get("fs", "mounts", default=[])
-    return [mount for mount in found if isinstance(mount, dict)] if isinstance(found, list) else []
 
 
 def _covers(place: str, path: str) -> bool:

@@ -9,7 +9,7 @@ from ambergate.client.external import WHY_MEASURED
 from ambergate.client.loading import MANIFEST_KEYS
 from ambergate.client.settings import Url, is_address, parse, parse_url
 from ambergate.core.errors import AmberError
-from ambergate.graminize.application import amber_keys
+from ambergate.graminize.application import MANIFEST_NAMES, amber_keys
 from ambergate.graminize.problems import Problem, Severity
 
 if TYPE_CHECKING:
@@ -50,13 +50,11 @@ def unknown_settings(subject: Subject, /) -> Iterator[Problem]:
 
 def endpoint_url(subject: Subject, /) -> Iterator[Problem]:
     """The one setting without which there is no token."""
-    setting = subject.settings.get("endpoint_url")
-    if setting is None or setting.text == "":
-        yield subject.problem(
+    if not subject.is_set("endpoint_url"):
+        yield _not_set(
+            subject,
+            "endpoint_url",
             "amber-url",
-            setting.path if setting else ("sgx", "amber_url"),
-            "is not set",
-            seen="nothing",
             wanted='"https://host:443/appraisal/v1/"',
             why="without it there is no token",
         )
@@ -142,7 +140,7 @@ def names_resolve(subject: Subject, /) -> Iterator[Problem]:
 
 def broker_complete(subject: Subject, /) -> Iterator[Problem]:
     """The key broker's settings come together, or not at all."""
-    given = [name for name in ("kbs_url", "kbs_keyid") if (found := subject.settings.get(name)) and found.text != ""]
+    given = [name for name in ("kbs_url", "kbs_keyid") if subject.is_set(name)]
     if len(given) == 1:
         lacking = "kbs_keyid" if given[0] == "kbs_url" else "kbs_url"
         yield subject.problem(
@@ -182,13 +180,11 @@ def measured_api_key(subject: Subject, /) -> Iterator[Problem]:
 
 def trusted_roots(subject: Subject, /) -> Iterator[Problem]:
     """Who may vouch for the services is part of what is measured."""
-    setting = subject.settings.get("cacerts")
-    if setting is None or setting.text == "":
-        yield subject.problem(
+    if not subject.is_set("cacerts"):
+        yield _not_set(
+            subject,
+            "cacerts",
             "amber-cacerts",
-            setting.path if setting else ("sgx", "amber_cacerts"),
-            "is not set",
-            seen="nothing",
             wanted="the PEM root of your services",
             why="every authority of the system could then issue a certificate for your services' names",
             severity=Severity.WARNING,
@@ -208,6 +204,14 @@ def passed_through(subject: Subject, /) -> Iterator[Problem]:
                 wanted="a value",
                 why=reason,
             )
+
+
+def _not_set(
+    subject: Subject, name: str, rule: str, *, wanted: str, why: str, severity: Severity = Severity.ERROR
+) -> Problem:
+    setting = subject.settings.get(name)
+    path = setting.path if setting else ("sgx", MANIFEST_NAMES[name])
+    return subject.problem(rule, path, "is not set", seen="nothing", wanted=wanted, why=why, severity=severity)
 
 
 def _url(subject: Subject, name: str) -> Url | None:

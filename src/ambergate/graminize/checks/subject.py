@@ -28,6 +28,7 @@ class Subject:
         start: what it starts; None where that cannot be told.
         settings: its amber settings by name.
         delivery: how the application gets its files: as the manifest says, or as it will be converted.
+        secret_to: where the launcher hands the secret over before the application starts.
         converting: whether it is about to be converted: what lacks, is mended.
     """
 
@@ -36,10 +37,18 @@ class Subject:
     start: Start | None
     settings: Mapping[str, Setting]
     delivery: str
+    secret_to: tuple[str, ...]
     converting: bool
 
     @classmethod
-    def of(cls, manifest: Manifest, delivery: str | None = None, *, converting: bool = False) -> Subject:
+    def of(
+        cls,
+        manifest: Manifest,
+        delivery: str | None = None,
+        *,
+        secret_to: tuple[str, ...] = (),
+        converting: bool = False,
+    ) -> Subject:
         """The subject that a manifest is."""
         document, _ = modernised(manifest.document)
         try:
@@ -53,12 +62,25 @@ class Subject:
             start=start,
             settings=settings_of(document),
             delivery=found or delivery or DEFAULT_DELIVERY,
+            secret_to=secret_to or (start.told("--secret-to") if start else ()),
             converting=converting,
         )
 
     def get(self, *path: str, default: object = None) -> Any:  # noqa: ANN401  whatever TOML can say
         """What a key says; the default where it is not there."""
         return value_at(self.document, path, default)
+
+    def is_set(self, name: str) -> bool:
+        """Whether a setting has a value, be it the host's."""
+        setting = self.settings.get(name)
+        return setting is not None and setting.text != ""
+
+    @property
+    def mounts(self) -> list[tuple[int, dict[str, Any]]]:
+        """Entries of `fs.mounts` that are tables, with their numbers there."""
+        found = self.get("fs", "mounts", default=[])
+        entries = enumerate(found) if isinstance(found, list) else ()
+        return [(index, mount) for index, mount in entries if isinstance(mount, dict)]
 
     @property
     def converted(self) -> bool:

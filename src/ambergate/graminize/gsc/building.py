@@ -62,6 +62,7 @@ class Job:
         external: URI of the file with settings that vary.
         roots: PEM certificates that the agent verifies services with.
         require: what the application does not start without.
+        secret_to: where the launcher hands the secret over, before the application starts.
         insecure_measure_apikey: put an API key into the image, where everybody who has it finds it.
         epoch: all times of the image, in seconds since 1970.
         no_cache: do not use what earlier builds left.
@@ -80,6 +81,7 @@ class Job:
     external: str | None = None
     roots: bytes | None = None
     require: tuple[str, ...] = ()
+    secret_to: tuple[str, ...] = ()
     insecure_measure_apikey: bool = False
     epoch: int = BORN
     no_cache: bool = False
@@ -245,6 +247,7 @@ def _converted(document: dict[str, Any], job: Job, hashes: Mapping[str, str]) ->
         roots=f"{AGENT}/{ROOTS}" if job.roots is not None else None,
         external=job.external,
         require=job.require,
+        secret_to=job.secret_to,
         allow_arguments=job.allow_arguments,
         insecure_measure_apikey=job.insecure_measure_apikey,
     )
