@@ -107,7 +107,8 @@ def main(name: str, attestation: str, *host: str) -> None:
     namespace.enter(user_namespace=os.geteuid() != 0)
     namespace._mount("root", str(root), "tmpfs", 0, "mode=755")
     build(root, manifest, path.parent)
-    (root / "lib64").symlink_to("lib")  # where programs name their linker; Gramine looks for it in its own place
+    if not (root / "lib64").exists():  # where programs name their linker; Gramine looks for it in its own place
+        (root / "lib64").symlink_to("lib")
     for device in DEVICES:
         bind(Path("/dev") / device, root / "dev" / device)
     bind(Path("/proc"), root / "proc")
