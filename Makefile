@@ -18,7 +18,7 @@ ROWS ?= 1000000
 # Every branch of these is run by a test: what they refuse, nobody behind them looks at again.
 PROVEN := src/ambergate/core/quote/*,src/ambergate/core/collateral/*,src/ambergate/core/verify/*
 
-.PHONY: help setup deploy-tools demo site test check format lint types layers locked cover bench kills failover fuzz openapi-fuzz lock fmt clean soak
+.PHONY: help setup deploy-tools demo site quick-starts test check format lint types layers locked cover bench kills failover fuzz openapi-fuzz lock fmt clean soak
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ openapi-fuzz: $(READY) ## Ask the running services 20,000 times by schemathesis,
 site: $(READY) ## Make the pages a site in build/site, and check every link in it
 	@$(BIN)/mkdocs build --strict
 	@echo "build/site/index.html"
+
+quick-starts: $(READY) ## Run README and every quick start in a fresh clone, as they are written
+	@$(BIN)/python -m scripts.quick_starts
 
 lock: ## Resolve the dependencies anew (needs uv) and write uv.lock and requirements/
 	@python3 scripts/lock.py

@@ -15,20 +15,23 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ambergate.core.collateral.bundle import Collateral
-    from ambergate.core.errors import AmberError, MalformedEvidence, NotGenuine
+    from ambergate.core.errors import AmberError, MalformedEvidence, NotGenuine, TokenRejected
     from ambergate.core.quote import Quote, encode_quote, parse_quote
-    from ambergate.core.token.check import check_token
+    from ambergate.core.token.check import AttestationClaims, KeySet, check_token
     from ambergate.core.verify import TcbStatus, TrustAnchor, VerifiedQuote, Verifier, explain, verify_quote
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "AmberError": "ambergate.core.errors",
+    "AttestationClaims": "ambergate.core.token.check",
     "Collateral": "ambergate.core.collateral.bundle",
+    "KeySet": "ambergate.core.token.check",
     "MalformedEvidence": "ambergate.core.errors",
     "NotGenuine": "ambergate.core.errors",
     "Quote": "ambergate.core.quote",
     "TcbStatus": "ambergate.core.verify",
+    "TokenRejected": "ambergate.core.errors",
     "TrustAnchor": "ambergate.core.verify",
     "VerifiedQuote": "ambergate.core.verify",
     "Verifier": "ambergate.core.verify",
@@ -41,11 +44,14 @@ _HOMES = {
 
 __all__ = [
     "AmberError",
+    "AttestationClaims",
     "Collateral",
+    "KeySet",
     "MalformedEvidence",
     "NotGenuine",
     "Quote",
     "TcbStatus",
+    "TokenRejected",
     "TrustAnchor",
     "VerifiedQuote",
     "Verifier",

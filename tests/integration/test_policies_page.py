@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
-from tests.architecture.test_readme import blocks_of, run_block
+from scripts.pages import blocks_of, run_block
 from tests.unit.appraise.told import AT, SGX, rego
 
 from ambergate.core.appraise.named import MAX_TEXT

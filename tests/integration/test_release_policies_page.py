@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from tests.architecture.test_readme import blocks_of, run_block
+from scripts.pages import blocks_of, run_block
 
 from ambergate.core.release.kbs_form import from_kbs
 from ambergate.core.release.resource_policy import MAX_ALTERNATIVES, ResourcePolicy

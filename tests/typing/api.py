@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, assert_type
 
 from ambergate import (
     AmberError,
+    AttestationClaims,
     Collateral,
+    KeySet,
     MalformedEvidence,
     NotGenuine,
     Quote,
@@ -21,7 +23,6 @@ from ambergate import (
     verify_quote,
 )
 from ambergate.core.measurements import MrEnclave
-from ambergate.core.token.check import AttestationClaims, KeySet
 from ambergate.core.verify import Explanation, Refusal
 from ambergate.core.verify.verdict import CheckRecord
 

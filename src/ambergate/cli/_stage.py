@@ -1,4 +1,4 @@
-"""A whole system on loopback, for the demonstration: software platform, TLS, both services as real processes."""
+"""A whole system on loopback: software platform, TLS, both services as real processes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from ambergate.cli._common import now
-from ambergate.core.errors import TimedOut, Unavailable
+from ambergate.core.errors import SettingsError, TimedOut, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+MAX_LOG: Final = 10_000  # lines of each service that are kept
 START_SECONDS: Final = 30.0  # until a service must listen; making RSA keys takes about one
 AMBER: Final = (sys.executable, "-m", "ambergate.cli")
 
@@ -65,7 +68,7 @@ class Service:
 
     name: str
     process: subprocess.Popen[str]
-    log: list[str] = field(default_factory=list)
+    log: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_LOG))
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def follow(self, heard: Callable[[str, str], None]) -> None:
@@ -124,17 +127,18 @@ class Stage:
             )
         return done.stdout
 
-    def environment(self, api_key: str, key_id: str) -> dict[str, str]:
-        """What a client needs to know, as its environment."""
+    def settings(self) -> dict[str, str]:
+        """What a client needs to know, but for its API key and a secret's id."""
         return {
-            **os.environ,
             "AMBER_URL": f"{self.attestation_url}/appraisal/v1/",
-            "AMBER_APIKEY": api_key,
             "AMBER_CACERTS": str(self.folder / "ca.pem"),
             "AMBER_KBS_URL": f"{self.broker_url}/kbs/v1/keys/",
-            "AMBER_KBS_KEYID": key_id,
             "AMBER_SIMULATOR": str(self.folder / "simulator"),
         }
+
+    def environment(self, api_key: str, key_id: str) -> dict[str, str]:
+        """All that a client needs to know, as its environment."""
+        return {**os.environ, **self.settings(), "AMBER_APIKEY": api_key, "AMBER_KBS_KEYID": key_id}
 
 
 def prepare(folder: Path) -> Stage:
@@ -152,6 +156,21 @@ def prepare(folder: Path) -> Stage:
     (folder / "broker.toml").write_text(_BROKER.format(port=second, attestation=stage.attestation_url))
     stage.amber("simulator", "init", "simulator", "--json")
     return stage
+
+
+def found(folder: Path) -> Stage:
+    """What `prepare` made in a folder before.
+
+    Raises:
+        SettingsError: its configurations do not say where the services are.
+    """
+    try:
+        attestation, broker = (
+            tomllib.loads((folder / name).read_text()) for name in ("attestation.toml", "broker.toml")
+        )
+        return Stage(folder, str(attestation["base_url"]), f"https://127.0.0.1:{int(broker['listen']['port'])}")
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise SettingsError("the services in this directory cannot be found again", seen=exc) from exc
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import click
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
 from ambergate.cli._simulator_attestation import attestation_group
 from ambergate.cli._simulator_pcs import pcs_group
+from ambergate.cli._simulator_services import services_command
 from ambergate.core.collateral.tcb_info import TcbStatus
 from ambergate.core.errors import SettingsError
 from ambergate.core.measurements import ReportData
@@ -65,6 +66,7 @@ def group() -> None:
 
 group.add_command(pcs_group)
 group.add_command(attestation_group)
+group.add_command(services_command)
 
 
 @group.command()

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.architecture.test_readme import blocks_of, run_block
+from scripts.pages import blocks_of, run_block
 from tests.integration.devices.conftest import SECONDS, SECRET, clean_environment, keep_secret
 from tests.integration.graminize.conftest import LOADER, platform_files, reader, runtime, scene
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.architecture.test_readme import blocks_of, run_block
+from scripts.pages import blocks_of, run_block
 
 from ambergate.client.external import KEYS, MAY_VARY, WHY_MEASURED
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.architecture.test_readme import blocks_of, run_block
+from scripts.pages import blocks_of, run_block
 from tests.integration.keybroker.forge import MR_ENCLAVE
 from tests.integration.keybroker.test_cli import serving
 
