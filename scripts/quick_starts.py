@@ -44,12 +44,13 @@ def main() -> None:
 
 
 def _clone(place: Path) -> Path:
+    print("a fresh clone is set up, which takes minutes where packages come from far", flush=True)
     began = time.monotonic()
     subprocess.run(["git", "clone", "--quiet", str(PROJECT), str(place)], check=True)
     for block in blocks_of((place / "README.md").read_text(encoding="utf-8")):
         if block.in_clone:
             run_block(block, place, seconds=_SETUP_SECONDS)
-    print(f"a fresh clone, set up: {time.monotonic() - began:.0f} s", flush=True)
+    print(f"  ✓ {time.monotonic() - began:.0f} s", flush=True)
     return place
 
 
