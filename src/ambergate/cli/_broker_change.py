@@ -9,26 +9,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ambergate.cli._broker_place import FILE, config_option
+from ambergate.cli._broker_place import FILE, also_remote
 from ambergate.cli._broker_told import policy_words, read_key_id, read_policy, tell
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
 from ambergate.cli._services import keybroker_config
-from ambergate.core.errors import MalformedPolicy, SettingsError
+from ambergate.core.errors import Conflict, MalformedPolicy, NotFound, SettingsError
 from ambergate.core.release.owners import PolicyChange, approve, digest
 from ambergate.core.release.resource_policy import ResourcePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from uuid import UUID
 
     from ambergate.core.release.owners import PrivateKey
-    from ambergate.services.keybroker.app import State
     from ambergate.services.keybroker.policy_changes import PolicyChanges, Standing
     from ambergate.stores.policy_changes import PendingChange
     from ambergate.stores.secrets import StoredSecret
 
 _MAX_FILE = 256 * 1024  # bytes; two policies
 _MAX_KEY = 64 * 1024  # bytes
+_place = also_remote("ambergate.cli._broker_remote_changes")
 
 
 @click.group(name="change")
@@ -37,7 +38,7 @@ def changes() -> None:
 
 
 @changes.command()
-@config_option
+@_place
 @click.option("--id", "key_id", required=True, help="The key's UUID.")
 @click.option("--policy", "policy_file", type=FILE, required=True, help="The policy that it is to be under.")
 @click.option("--days", type=click.IntRange(1, 30), default=7, show_default=True, help="Until the change lapses.")
@@ -45,20 +46,19 @@ def changes() -> None:
 def propose(config: Path, *, key_id: str, policy_file: Path, days: int) -> None:
     """Propose another policy for a key, and print what its owners are to sign. The key stays under the one it has."""
     policy, identity = read_policy(policy_file), read_key_id(key_id)
-    with _opened(config) as (use, state):
+    with _opened(config) as use:
         pending = use.propose(identity, policy, at=now(), lifetime=timedelta(days=days))
-        stored = state.secrets.find(identity)
-    assert stored is not None
-    change = pending.change
-    echo_json(
-        {
-            "id": change.id,
-            "key_id": change.key_id,
-            "before": stored.policy.to_mapping(),
-            "after": policy.to_mapping(),
-            "expires_at": change.expires_at.isoformat(),
-        }
-    )
+        echo_json(_whole(use, pending.change.id))
+
+
+@changes.command()
+@_place
+@click.argument("change_id", type=click.UUID)
+@reports_errors
+def show(change_id: UUID, config: Path) -> None:
+    """Print a change that waits, as its owners are to sign it, and how it stands."""
+    with _opened(config) as use:
+        echo_json(_whole(use, str(change_id)))
 
 
 @changes.command()
@@ -79,75 +79,104 @@ def sign(file: Path, *, key_file: Path, yes: bool) -> None:
 
 
 @changes.command("approve")
-@config_option
-@click.argument("change_id")
+@_place
+@click.argument("change_id", type=click.UUID)
 @click.option("--approval", type=FILE, required=True, help="What an owner's `sign` printed.")
 @json_option
 @reports_errors
-def hand_in(config: Path, *, change_id: str, approval: Path, as_json: bool) -> None:
+def hand_in(change_id: UUID, config: Path, *, approval: Path, as_json: bool) -> None:
     """Hand in an owner's approval of CHANGE_ID. With the last that is needed the key goes under the other policy."""
-    text = _read(approval, _MAX_KEY).decode("ascii", "replace").strip()
-    with _opened(config) as (use, state):
-        key_id = use.store.find(change_id).change.key_id
-        standing = use.approve(change_id, text, at=now())
-        if standing.in_force:
-            state.policies.forget(read_key_id(key_id))  # it is under none of those with an id any more
-    words = "the key is under the other policy" if standing.in_force else _words(standing)
-    tell({"id": change_id, "key_id": key_id, **_shown(standing)}, words, as_json=as_json)
+    with _opened(config) as use:
+        standing = use.approve(str(change_id), read_approval(approval), at=now())
+    tell_standing({"id": str(change_id), **_standing_form(standing)}, as_json=as_json)
 
 
 @changes.command("list")
-@config_option
+@_place
 @json_option
 @reports_errors
 def list_changes(config: Path, *, as_json: bool) -> None:
     """Show which changes wait, for which key, and who approved."""
-    with _opened(config) as (use, _):
-        found = [(each, _standing(use, each)) for each in use.store.all()]
+    from ambergate.services.keybroker.change_wire import change_form
+
+    with _opened(config) as use:
+        found = [{**change_form(each), **_stands(use, each)} for each in use.store.page()]
+    tell_changes(found, as_json=as_json)
+
+
+@changes.command()
+@_place
+@click.argument("change_id", type=click.UUID)
+@json_option
+@reports_errors
+def withdraw(change_id: UUID, config: Path, *, as_json: bool) -> None:
+    """Ask no more: CHANGE_ID is forgotten, and the key stays under the policy it has."""
+    with _opened(config) as use:
+        use.withdraw(str(change_id), at=now())
+    tell_withdrawn(change_id, as_json=as_json)
+
+
+def read_approval(file: Path) -> str:
+    """What an owner's `sign` printed into this file. Raises `SettingsError` when it cannot be read."""
+    return _read(file, _MAX_KEY).decode("ascii", "replace").strip()
+
+
+def tell_standing(told: dict[str, Any], *, as_json: bool) -> None:
+    """How a change stands after an approval."""
+    words = "the key is under the other policy" if told["in_force"] else _words(told)
+    tell(told, words, as_json=as_json)
+
+
+def tell_changes(found: list[dict[str, Any]], *, as_json: bool) -> None:
+    """Every change, the one that lapses first before the others."""
+    found.sort(key=lambda each: (each["expires_at"], each["id"]))
     if as_json:
-        echo_json([{**_line(each), **({} if stands is None else _shown(stands))} for each, stands in found])
+        echo_json(found)
         return
-    for each, stands in found:
-        words = "its key is under another policy by now" if stands is None else _words(stands)
-        lapsed = ", lapsed" if each.change.expires_at <= now() else ""
-        click.echo(
-            f"{each.change.id}  key {each.change.key_id}  until {each.change.expires_at:%Y-%m-%d %H:%M}Z{lapsed}"
-        )
-        click.echo(f"    by {each.proposed_by}; {words}")
+    for each in found:
+        until = datetime.fromisoformat(each["expires_at"])
+        lapsed = ", lapsed" if until <= now() else ""
+        click.echo(f"{each['id']}  key {each['key_id']}  until {until:%Y-%m-%d %H:%M}Z{lapsed}")
+        words = _words(each) if "needed" in each else "its key is under another policy by now"
+        click.echo(f"    by {each['proposed_by']}; {words}")
     if not found:
         click.echo("no change waits")
 
 
-@changes.command()
-@config_option
-@click.argument("change_id")
-@json_option
-@reports_errors
-def withdraw(config: Path, *, change_id: str, as_json: bool) -> None:
-    """Ask no more: CHANGE_ID is forgotten, and the key stays under the policy it has."""
-    with _opened(config) as (use, _):
-        use.withdraw(change_id, at=now())
-    tell({"id": change_id, "withdrawn": True}, f"{change_id} is withdrawn", as_json=as_json)
+def tell_withdrawn(change_id: UUID, *, as_json: bool) -> None:
+    """That a change is forgotten."""
+    tell({"id": str(change_id), "withdrawn": True}, f"{change_id} is withdrawn", as_json=as_json)
 
 
 @contextmanager
-def _opened(config: Path) -> Iterator[tuple[PolicyChanges[StoredSecret], State]]:
-    from ambergate.cli._broker_keys import local_keys
+def _opened(config: Path) -> Iterator[PolicyChanges[StoredSecret]]:
     from ambergate.services.keybroker.app import open_state
-    from ambergate.services.keybroker.policy_changes import PolicyChanges
-    from ambergate.stores.policy_changes import PolicyChangeStore
+    from ambergate.services.keybroker.audit import AuditTrail
+    from ambergate.services.keybroker.ports import LOCAL
 
     with open_state(keybroker_config(config), now=now) as state:
-        yield PolicyChanges(keys=local_keys(state), store=PolicyChangeStore(state.database)), state
+        yield state.policy_changes(AuditTrail(state.audit, lambda: (None, None)), by=LOCAL)
 
 
-def _standing(use: PolicyChanges[StoredSecret], pending: PendingChange) -> Standing | None:
-    from ambergate.core.errors import NotFound
+def _whole(use: PolicyChanges[StoredSecret], change_id: str) -> dict[str, object]:
+    from ambergate.services.keybroker.change_wire import whole_change
 
+    pending = use.store.find(change_id)
+    return whole_change(pending, use.asked(pending.change), use.standing(pending.change))
+
+
+def _standing_form(standing: Standing) -> dict[str, object]:
+    from ambergate.services.keybroker.change_wire import standing_form
+
+    return standing_form(standing)
+
+
+def _stands(use: PolicyChanges[StoredSecret], pending: PendingChange) -> dict[str, object]:
+    """How it stands; nothing where its key has moved away from it, or is no more."""
     try:
-        return use.standing(pending.change)
-    except (SettingsError, NotFound):
-        return None
+        return _standing_form(use.standing(pending.change))
+    except (Conflict, NotFound):
+        return {}
 
 
 def _proposed(file: Path) -> tuple[PolicyChange, ResourcePolicy, ResourcePolicy]:
@@ -201,26 +230,6 @@ def _read(file: Path, limit: int) -> bytes:
     return data
 
 
-def _shown(standing: Standing) -> dict[str, object]:
-    return {
-        "approved_by": sorted(standing.approved_by),
-        "needed": standing.needed,
-        "in_force": standing.in_force,
-    }
-
-
-def _line(pending: PendingChange) -> dict[str, object]:
-    change = pending.change
-    return {
-        "id": change.id,
-        "key_id": change.key_id,
-        "policy": json.loads(change.after),
-        "proposed_by": pending.proposed_by,
-        "proposed_at": pending.proposed_at.isoformat(),
-        "expires_at": change.expires_at.isoformat(),
-    }
-
-
-def _words(standing: Standing) -> str:
-    by = ", ".join(each[:16] for each in sorted(standing.approved_by)) or "nobody"
-    return f"{len(standing.approved_by)} of {standing.needed} approvals, by {by}"
+def _words(told: dict[str, Any]) -> str:
+    by = ", ".join(each[:16] for each in told["approved_by"]) or "nobody"
+    return f"{len(told['approved_by'])} of {told['needed']} approvals, by {by}"

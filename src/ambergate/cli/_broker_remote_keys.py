@@ -9,7 +9,7 @@ from ambergate.cli._broker_keys import kind_of_options
 from ambergate.cli._broker_told import read_key_id, read_policy, tell
 from ambergate.cli._broker_under import check_one
 from ambergate.cli._common import echo_json
-from ambergate.cli._http import ask
+from ambergate.cli._http import ask, ask_all
 from ambergate.core.errors import SettingsError
 from ambergate.core.release.envelope import MAX_SECRET_SIZE
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import httpx
 
 _PATH = "/broker/v1/keys"
-_PAGE = 1000  # keys that are asked for at a time
 
 
 def import_key(client: httpx.Client, *, source: BinaryIO, as_json: bool, **given: Any) -> None:  # noqa: ANN401  options
@@ -43,13 +42,7 @@ def generate(client: httpx.Client, *, size: int | None, as_json: bool, **given: 
 
 def list_keys(client: httpx.Client, *, as_json: bool) -> None:
     """Show the keys' ids, kinds and states; never the keys."""
-    found: list[dict[str, Any]] = []
-    while True:
-        after = f"&after={found[-1]['id']}" if found else ""
-        page = ask(client, "GET", f"{_PATH}?limit={_PAGE}{after}")[0]
-        found += page
-        if len(page) < _PAGE:
-            break
+    found = ask_all(client, _PATH)
     if as_json:
         echo_json(found)
         return

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ambergate.cli._broker_policies import tell_all, tell_one
 from ambergate.cli._broker_told import read_policy, tell
-from ambergate.cli._http import ask
+from ambergate.cli._http import ask, ask_all
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import httpx
 
 _PATH = "/kbs/v1/key-transfer-policies"
-_PAGE = 1000  # policies that are asked for at a time
 
 
 def create(client: httpx.Client, *, file: Path, as_json: bool) -> None:
@@ -26,14 +25,7 @@ def create(client: httpx.Client, *, file: Path, as_json: bool) -> None:
 
 def list_policies(client: httpx.Client, *, as_json: bool) -> None:
     """Show every release policy that has an id."""
-    found: list[dict[str, Any]] = []
-    while True:
-        after = f"&after={found[-1]['id']}" if found else ""
-        page = ask(client, "GET", f"{_PATH}?limit={_PAGE}{after}")[0]
-        found += page
-        if len(page) < _PAGE:
-            break
-    tell_all(found, as_json=as_json)
+    tell_all(ask_all(client, _PATH), as_json=as_json)
 
 
 def show(client: httpx.Client, *, policy_id: UUID, as_json: bool) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import httpx
 
 TIMEOUT: Final = 30.0  # seconds
+_PAGE: Final = 1000  # members of a list that are asked for at a time
 MAX_ANSWER: Final = 64 * 1024 * 1024  # bytes: a thousand policies of 20 KB, signed
 
 
@@ -35,6 +36,17 @@ def ask(
     """
     content, answer = send(client, method, path, body=body)
     return (None if answer.status_code == 204 else _document(content)), answer.headers
+
+
+def ask_all(client: httpx.Client, path: str) -> list[dict[str, Any]]:
+    """Every member of a list that is told in pages, whose members have ids. Raises as `ask`."""
+    found: list[dict[str, Any]] = []
+    while True:
+        after = f"&after={found[-1]['id']}" if found else ""
+        page = ask(client, "GET", f"{path}?limit={_PAGE}{after}")[0]
+        found += page
+        if len(page) < _PAGE:
+            return found
 
 
 def send(

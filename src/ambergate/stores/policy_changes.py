@@ -10,11 +10,13 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 from sqlalchemy import delete, func, insert, select, update
 
-from ambergate.core.errors import Conflict, NotFound
+from ambergate.core.errors import Conflict, MalformedPolicy, NotFound, SettingsError
 from ambergate.core.release.owners import MAX_APPROVALS, PolicyChange
+from ambergate.core.release.resource_policy import ResourcePolicy
 from ambergate.stores.tables import broker_policy_changes as _changes
 from ambergate.stores.transactions import reading, writing
 
@@ -26,9 +28,10 @@ MAX_CHANGES: Final = 1000  # that wait at a time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingChange:
-    """A change that waits, and who proposed it when."""
+    """A change that waits, and who proposed it when; `policy` is the one that the key is to be under."""
 
     change: PolicyChange
+    policy: ResourcePolicy
     proposed_by: str
     proposed_at: datetime
 
@@ -72,19 +75,26 @@ class PolicyChangeStore:
 
         Raises:
             NotFound: there is none.
+            SettingsError: what is stored is not what was written.
             Unavailable: the database does not answer.
         """
         with reading(self._engine) as connection:
             return _found(connection, change_id)
 
-    def all(self) -> tuple[PendingChange, ...]:
-        """Every change, the one that lapses first before the others.
+    def page(self, *, after: UUID | None = None, limit: int = MAX_CHANGES) -> tuple[PendingChange, ...]:
+        """Changes in the order of their ids.
+
+        Args:
+            after: the id that the page begins behind; None: the first.
+            limit: so many at most.
 
         Raises:
+            SettingsError: what is stored is not what was written.
             Unavailable: the database does not answer.
         """
+        query = select(_changes).where(_changes.c.id > ("" if after is None else str(after)))
         with reading(self._engine) as connection:
-            rows = connection.execute(select(_changes).order_by(_changes.c.expires_at, _changes.c.id)).all()
+            rows = connection.execute(query.order_by(_changes.c.id).limit(limit)).all()
         return tuple(map(_read, rows))
 
     def approve(self, change_id: str, approval: str) -> PendingChange:
@@ -123,16 +133,19 @@ def _found(connection: Connection, change_id: str) -> PendingChange:
 
 
 def _read(row: Row[Any]) -> PendingChange:
-    change = PolicyChange(
-        id=row.id,
-        key_id=row.key_id,
-        before=row.before,
-        after=row.after,
-        expires_at=datetime.fromisoformat(row.expires_at),
-        approvals=tuple(map(str, json.loads(row.approvals))),
-    )
-    at = datetime.fromisoformat(row.proposed_at)
-    return PendingChange(change=change, proposed_by=row.proposed_by, proposed_at=at)
+    try:
+        change = PolicyChange(
+            id=str(UUID(row.id)),
+            key_id=str(UUID(row.key_id)),
+            before=row.before,
+            after=row.after,
+            expires_at=datetime.fromisoformat(row.expires_at),
+            approvals=tuple(map(str, json.loads(row.approvals))),
+        )
+        at, policy = datetime.fromisoformat(row.proposed_at), ResourcePolicy.from_json(row.after)
+    except (MalformedPolicy, ValueError, TypeError, RecursionError) as exc:
+        raise SettingsError("a stored policy change is not what was written", seen=str(row.id)[:36]) from exc
+    return PendingChange(change=change, policy=policy, proposed_by=row.proposed_by, proposed_at=at)
 
 
 def _written(instant: datetime) -> str:

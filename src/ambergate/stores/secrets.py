@@ -19,7 +19,7 @@ from uuid import UUID
 from sqlalchemy import and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from ambergate.core.errors import Malformed, NotFound, SettingsError, TooLarge
+from ambergate.core.errors import Conflict, Malformed, NotFound, SettingsError, TooLarge
 from ambergate.core.release.envelope import MAX_SECRET_SIZE
 from ambergate.core.release.material import OPAQUE, KeyKind
 from ambergate.core.release.resource_policy import ResourcePolicy
@@ -219,19 +219,29 @@ class SecretStore:
             rows = connection.execute(_joined(latest).order_by(_secrets.c.created_at, _secrets.c.id)).all()
         return tuple(_stored(row) for row in rows)
 
-    def set_policy(self, secret_id: UUID, policy: ResourcePolicy) -> bool:
+    def set_policy(self, secret_id: UUID, policy: ResourcePolicy, *, before: ResourcePolicy) -> bool:
         """Put all versions of a key under another policy, from the next release on; False when there is no such key.
 
+        Args:
+            secret_id: the key's id.
+            policy: the other one.
+            before: the one that the caller found it under, and judged by whether this may be.
+
         Raises:
+            Conflict: it is under another by now.
             SettingsError: sealed under another key, or a row was changed behind the store's back.
             Unavailable: the database does not answer.
         """
         text = policy.to_json()
         where = _secrets.c.id == str(secret_id)
         with writing(self._engine) as connection:
-            rows = self._living(connection, secret_id)
-            if not connection.execute(update(_secrets).where(where).values(policy=text)).rowcount:
+            found = connection.scalar(select(_secrets.c.policy).where(where))
+            if found is None:
                 return False
+            if found != before.to_json():
+                raise Conflict("the key was put under another policy meanwhile", code="other-policy", seen=secret_id)
+            rows = self._living(connection, secret_id)
+            connection.execute(update(_secrets).where(where).values(policy=text))
             for row in rows:
                 stored = _stored(row)
                 bound = context(secret_id, stored.version, stored.manager, text)

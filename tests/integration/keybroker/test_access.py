@@ -41,6 +41,11 @@ GUARDED: Final[dict[tuple[str, str], str | None]] = {
     ("POST", "/broker/v1/keys/{id}/versions"): "keys:update",
     ("PUT", "/broker/v1/keys/{id}/state"): "keys:update",
     ("DELETE", "/broker/v1/keys/{id}/versions/{number}"): "keys:delete",
+    ("POST", "/broker/v1/policy-changes"): "keys:update",
+    ("GET", "/broker/v1/policy-changes"): "keys:search",
+    ("GET", "/broker/v1/policy-changes/{id}"): "keys:search",
+    ("DELETE", "/broker/v1/policy-changes/{id}"): "keys:update",
+    ("POST", "/broker/v1/policy-changes/{id}/approvals"): "keys:update",
     ("PUT", "/broker/v1/password"): None,
     ("DELETE", "/broker/v1/tokens"): None,
 }

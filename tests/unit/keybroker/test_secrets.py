@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy
 from sqlalchemy import select
 
-from ambergate.core.errors import NotFound, SettingsError, TooLarge
+from ambergate.core.errors import Conflict, NotFound, SettingsError, TooLarge
 from ambergate.core.release.envelope import MAX_SECRET_SIZE
 from ambergate.core.release.material import OPAQUE
 from ambergate.core.release.resource_policy import ResourcePolicy
@@ -85,7 +85,7 @@ def test_nothing_printed_of_a_stored_secret_holds_it(store: SecretStore) -> None
 def test_what_is_not_there_is_not_found(store: SecretStore) -> None:
     assert store.find(uuid4()) is None
     assert store.remove(uuid4()) is False
-    assert store.set_policy(uuid4(), STRICT) is False
+    assert store.set_policy(uuid4(), STRICT, before=STRICT) is False
     assert store.all() == ()
 
 
@@ -121,7 +121,7 @@ def test_what_is_not_destroyed_is_not_forgotten(store: SecretStore) -> None:
 def test_a_policy_can_be_changed_by_the_store(store: SecretStore) -> None:
     key = uuid4()
     store.add(key, SECRET, STRICT, at=AT)
-    assert store.set_policy(key, LOOSE) is True
+    assert store.set_policy(key, LOOSE, before=STRICT) is True
     found = store.find(key)
     assert found is not None
     assert found.policy == LOOSE
@@ -235,13 +235,24 @@ def test_a_version_does_not_open_as_another(store: SecretStore, engine: Engine) 
         found_and_revealed(store, key)
 
 
+def test_a_policy_is_exchanged_for_the_one_that_was_judged_alone(store: SecretStore) -> None:
+    """Whether it may be was decided by the policy that the key was under then."""
+    key = uuid4()
+    store.add(key, SECRET, STRICT, at=AT)
+    with pytest.raises(Conflict, match="meanwhile"):
+        store.set_policy(key, LOOSE, before=LOOSE)
+    found = store.find(key)
+    assert found is not None
+    assert found.policy == STRICT
+
+
 def test_another_policy_is_put_on_every_version(store: SecretStore) -> None:
     key = uuid4()
     store.add(key, b"one", STRICT, at=AT)
     store.add_version(key, b"two", number=2, at=AT)
     store.add_version(key, b"three", number=3, at=AT)
     store.destroy(key, at=AT, version=2)
-    assert store.set_policy(key, LOOSE)
+    assert store.set_policy(key, LOOSE, before=STRICT)
     assert [one.policy for one in store.versions(key)] == [LOOSE] * 3
     assert [found_and_revealed(store, key, number) for number in (1, 3)] == [b"one", b"three"]
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 MAX_OWNERS: Final = 32
 MAX_KEY: Final = 4096  # characters; an RSA key of 8192 bits takes about 1,400
 MAX_APPROVALS: Final = 64  # that are looked at for one change
+MAX_APPROVAL: Final = 8 * 1024  # characters; by an RSA key of 8192 bits it takes about 2,100
 _PURPOSE: Final = "ambergate release policy change"
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
@@ -132,6 +133,9 @@ def approver(owners: Owners, change: PolicyChange, approval: str) -> str:
         MalformedToken: no JWS.
         TokenRejected: no owner's, or of another change.
     """
+    if len(approval) > MAX_APPROVAL:
+        seen, wanted = f"{len(approval)} characters", f"<= {MAX_APPROVAL}"
+        raise MalformedToken("the approval is too long", seen=seen, wanted=wanted)
     signed = _key_set(owners).verify(approval)
     if signed != change.claims():
         wrong = sorted(name for name, value in change.claims().items() if signed.get(name) != value)

@@ -15,6 +15,7 @@ from ambergate.keymanagers.builtin import BuiltIn
 from ambergate.services.keybroker.access import Guard, ManagementRoute
 from ambergate.services.keybroker.audit import AuditTrail
 from ambergate.services.keybroker.bearer import KEY_BYTES, KEY_NAME, LIFETIME, BearerTokens
+from ambergate.services.keybroker.change_routes import change_routes
 from ambergate.services.keybroker.fetched_ahead import fetched_ahead
 from ambergate.services.keybroker.key_routes import key_routes
 from ambergate.services.keybroker.keyring import BUILT_IN, KeyRing
@@ -26,6 +27,7 @@ from ambergate.services.keybroker.operations import openapi
 from ambergate.services.keybroker.own_key_routes import own_key_routes
 from ambergate.services.keybroker.passwords import Passwords
 from ambergate.services.keybroker.policies import Policies
+from ambergate.services.keybroker.policy_changes import PolicyChanges
 from ambergate.services.keybroker.policy_routes import policy_routes
 from ambergate.services.keybroker.routes import STATUSES, transfer_route, version_route
 from ambergate.services.keybroker.unattested import UnattestedTransfer
@@ -47,6 +49,7 @@ from ambergate.stores.key_encryption import open_kek
 from ambergate.stores.key_policies import KeyPolicyStore
 from ambergate.stores.key_search import KeySearch
 from ambergate.stores.login_failures import LoginFailures
+from ambergate.stores.policy_changes import PolicyChangeStore
 from ambergate.stores.releases import ReleaseCounter
 from ambergate.stores.secrets import SecretStore
 from ambergate.stores.signing_keys import SigningMaterialStore
@@ -114,6 +117,11 @@ class State:
         return ManagedKeys(
             keys=lambda name: self.keys(journal, by=name), search=KeySearch(self.database), policies=self.policies
         )
+
+    def policy_changes(self, journal: Journal, *, by: str) -> PolicyChanges[StoredSecret]:
+        """Policies for keys whose owners must approve, to be proposed and approved by somebody."""
+        store = PolicyChangeStore(self.database)
+        return PolicyChanges(keys=self.keys(journal, by=by), store=store, policies=self.policies)
 
     def __repr__(self) -> str:
         return "State(...)"
@@ -273,6 +281,7 @@ def management_routes(
         *policy_routes(Policies(store=state.policies, journal=trail), guard, now),
         *key_routes(state.managed_keys(trail), unattested, guard, now),
         *own_key_routes(state.managed_keys(trail), guard, now),
+        *change_routes(lambda name: state.policy_changes(trail, by=name), guard, now),
     ]
     for route in routes:
         route.listening = options.listening

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from ambergate.core.errors import Malformed
 from ambergate.core.release.material import KeyKind
 from ambergate.services.keybroker.access import GuardedRoute
-from ambergate.services.keybroker.key_wire import KeyRequest, KeyUpdate, kbs_form
+from ambergate.services.keybroker.key_wire import KeyRequest, KeyUpdate, OwnKeyRequest, kbs_form
 from ambergate.services.keybroker.permissions import KEYS_CREATE, KEYS_DELETE, KEYS_SEARCH, KEYS_TRANSFER, KEYS_UPDATE
 from ambergate.services.keybroker.requests import (
     PEM,
@@ -39,29 +39,17 @@ if TYPE_CHECKING:
     from ambergate.services.keybroker.managed_keys import ManagedKeys
     from ambergate.services.keybroker.unattested import UnattestedTransfer
     from ambergate.services.keybroker.users import Actor
+    from ambergate.stores.key_search import FoundKey
 
 _PATH: Final = "/kbs/v1/keys"
 _ONE: Final = f"{_PATH}/{{id}}"
-QUERY: Final = ("algorithm", "keyLength", "curveType", "transferPolicyId", "after", "limit")
+_QUERY: Final = ("algorithm", "keyLength", "curveType", "transferPolicyId", "after", "limit")
 
 
 def key_routes(
     keys: ManagedKeys[Any], transfer: UnattestedTransfer[Any], guard: Guard, now: Callable[[], datetime]
 ) -> list[GuardedRoute]:
     """Keys, for whoever has the permission; none of these shows one."""
-
-    async def create(request: Request, caller: Actor) -> Response:
-        refuse_media(request)
-        new = (await read_json(request, KeyRequest)).new_key()
-        made = await run_in_threadpool(partial(keys.create, new, by=caller.name, at=now()))
-        return json_response(kbs_form(made), status=201)
-
-    async def search(request: Request, _: Actor) -> Response:
-        refuse_media(request)
-        given = query(request, QUERY)
-        asked = page(given)
-        work = partial(keys.search.page, wanted_of(given), after=asked.after, limit=asked.read)
-        return json_response([kbs_form(each) for each in asked.whole(await run_in_threadpool(work))])
 
     async def retrieve(request: Request, _: Actor) -> Response:
         refuse_media(request)
@@ -87,12 +75,41 @@ def key_routes(
         return json_response(wrapped_form(wrapped))
 
     return [
-        GuardedRoute("POST", _PATH, create, guard=guard, permission=KEYS_CREATE),
-        GuardedRoute("GET", _PATH, search, guard=guard, permission=KEYS_SEARCH),
+        *collection(_PATH, KeyRequest, kbs_form, keys, guard=guard, now=now),
         GuardedRoute("GET", _ONE, retrieve, guard=guard, permission=KEYS_SEARCH),
         GuardedRoute("PUT", _ONE, update, guard=guard, permission=KEYS_UPDATE),
         GuardedRoute("DELETE", _ONE, delete, guard=guard, permission=KEYS_DELETE),
         GuardedRoute("POST", _ONE, give, guard=guard, permission=KEYS_TRANSFER),
+    ]
+
+
+def collection(
+    path: str,
+    reads: type[KeyRequest | OwnKeyRequest],
+    form: Callable[[FoundKey], dict[str, object]],
+    keys: ManagedKeys[Any],
+    *,
+    guard: Guard,
+    now: Callable[[], datetime],
+) -> list[GuardedRoute]:
+    """Making a key and looking for some, in one family's bodies."""
+
+    async def create(request: Request, caller: Actor) -> Response:
+        refuse_media(request)
+        new = (await read_json(request, reads)).new_key()
+        made = await run_in_threadpool(partial(keys.create, new, by=caller.name, at=now()))
+        return json_response(form(made), status=201)
+
+    async def search(request: Request, _: Actor) -> Response:
+        refuse_media(request)
+        given = query(request, _QUERY)
+        asked = page(given)
+        work = partial(keys.search.page, wanted_of(given), after=asked.after, limit=asked.read)
+        return json_response([form(each) for each in asked.whole(await run_in_threadpool(work))])
+
+    return [
+        GuardedRoute("POST", path, create, guard=guard, permission=KEYS_CREATE),
+        GuardedRoute("GET", path, search, guard=guard, permission=KEYS_SEARCH),
     ]
 
 

@@ -150,7 +150,7 @@ class Keys(Generic[S]):
         Raises:
             NotFound: there is no such key.
             NotPermitted: the key's policy names owners, and too few approved.
-            Conflict: they approved of another change.
+            Conflict: they approved of another change, or the key was put under another policy meanwhile.
             SettingsError: what is stored does not open.
             Unavailable: the store or the audit log does not answer.
         """
@@ -160,7 +160,7 @@ class Keys(Generic[S]):
             approved = require_approval(now.owners, now.to_json(), after, key_id=str(key_id), change=change, at=at)
             told["approved_by"] = sorted(approved)
         with self._change("key.set-policy", key_id, at, told):
-            if not self.ring.catalogue.set_policy(key_id, policy):
+            if not self.ring.catalogue.set_policy(key_id, policy, before=now):
                 raise _no_such_key(key_id)
 
     def disable(self, key_id: UUID, *, at: datetime, version: int | None = None) -> None:

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from ambergate.services.keybroker.access import GuardedRoute
-from ambergate.services.keybroker.key_routes import QUERY, wanted_of
+from ambergate.services.keybroker.key_routes import collection
 from ambergate.services.keybroker.key_wire import (
     OwnKeyRequest,
     StateRequest,
@@ -19,8 +19,8 @@ from ambergate.services.keybroker.key_wire import (
     own_form,
     with_versions,
 )
-from ambergate.services.keybroker.permissions import KEYS_CREATE, KEYS_DELETE, KEYS_SEARCH, KEYS_UPDATE
-from ambergate.services.keybroker.requests import page, path_id, query, read_json, refuse_media
+from ambergate.services.keybroker.permissions import KEYS_DELETE, KEYS_SEARCH, KEYS_UPDATE
+from ambergate.services.keybroker.requests import path_id, read_json, refuse_media
 from ambergate.services.web.problems import json_response
 
 if TYPE_CHECKING:
@@ -45,26 +45,12 @@ def own_key_routes(keys: ManagedKeys[Any], guard: Guard, now: Callable[[], datet
 
 
 def _whole(keys: ManagedKeys[Any], guard: Guard, now: Callable[[], datetime]) -> list[GuardedRoute]:
-    async def create(request: Request, caller: Actor) -> Response:
-        refuse_media(request)
-        new = (await read_json(request, OwnKeyRequest)).new_key()
-        made = await run_in_threadpool(partial(keys.create, new, by=caller.name, at=now()))
-        return json_response(own_form(made), status=201)
-
-    async def search(request: Request, _: Actor) -> Response:
-        refuse_media(request)
-        given = query(request, QUERY)
-        asked = page(given)
-        work = partial(keys.search.page, wanted_of(given), after=asked.after, limit=asked.read)
-        return json_response([own_form(each) for each in asked.whole(await run_in_threadpool(work))])
-
     async def retrieve(request: Request, _: Actor) -> Response:
         refuse_media(request)
         return json_response(await run_in_threadpool(_shown, keys, path_id(request)))
 
     return [
-        GuardedRoute("POST", _PATH, create, guard=guard, permission=KEYS_CREATE),
-        GuardedRoute("GET", _PATH, search, guard=guard, permission=KEYS_SEARCH),
+        *collection(_PATH, OwnKeyRequest, own_form, keys, guard=guard, now=now),
         GuardedRoute("GET", _ONE, retrieve, guard=guard, permission=KEYS_SEARCH),
     ]
 

@@ -12,9 +12,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple
 from uuid import UUID, uuid4
 
-from ambergate.core.errors import NotFound, SettingsError
+from ambergate.core.errors import Conflict, NotFound, NotPermitted, SettingsError
 from ambergate.core.release.owners import PolicyChange, approver, approvers, digest
-from ambergate.core.release.resource_policy import ResourcePolicy
 from ambergate.services.keybroker.ports import Change, S
 from ambergate.stores.policy_changes import PendingChange
 
@@ -23,7 +22,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ambergate.core.release.owners import Owners
+    from ambergate.core.release.resource_policy import ResourcePolicy
     from ambergate.services.keybroker.keys import Keys
+    from ambergate.stores.key_policies import KeyPolicyStore
     from ambergate.stores.policy_changes import PolicyChangeStore
 
 LIFETIME: Final = timedelta(days=7)
@@ -40,10 +41,17 @@ class Standing(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyChanges(Generic[S]):
-    """The use case. Safe to call from several threads."""
+    """The use case. Safe to call from several threads.
+
+    Attributes:
+        keys: the keys, to be changed by somebody.
+        store: the changes that wait.
+        policies: the policies that have an id; keys under a changed one are under none of these.
+    """
 
     keys: Keys[S]
     store: PolicyChangeStore
+    policies: KeyPolicyStore
 
     def propose(
         self, key_id: UUID, policy: ResourcePolicy, *, at: datetime, lifetime: timedelta = LIFETIME
@@ -52,14 +60,14 @@ class PolicyChanges(Generic[S]):
 
         Raises:
             NotFound: there is no such key.
-            SettingsError: it has no owners to ask, or the lifetime is out of range.
-            Conflict: too many changes wait.
+            Conflict: (`no-owners`) it has no owners to ask; (`too-many-changes`) too many wait.
+            SettingsError: the lifetime is out of range.
             Unavailable: the store or the audit log does not answer.
         """
         current = self._policy(key_id)
         if current.owners is None:
-            hint = "amber keybroker key set-policy"
-            raise SettingsError("this key's policy names no owners: nobody has to approve", seen=key_id, hint=hint)
+            words, hint = "this key's policy names no owners: nobody has to approve", "amber keybroker key set-policy"
+            raise Conflict(words, code="no-owners", seen=key_id, hint=hint)
         if not timedelta(0) < lifetime <= MAX_LIFETIME:
             raise SettingsError("a change lives for a while", seen=lifetime, wanted=f"at most {MAX_LIFETIME.days} days")
         change = PolicyChange(
@@ -69,7 +77,7 @@ class PolicyChanges(Generic[S]):
             after=policy.to_json(),
             expires_at=(at + lifetime).replace(microsecond=0),
         )
-        pending = PendingChange(change=change, proposed_by=self.keys.by, proposed_at=at)
+        pending = PendingChange(change=change, policy=policy, proposed_by=self.keys.by, proposed_at=at)
         with self._written("change.propose", change, at, {"policy": change.after}):
             self.store.add(pending)
         return pending
@@ -86,15 +94,18 @@ class PolicyChanges(Generic[S]):
             Unavailable: the store or the audit log does not answer.
         """
         change = self.store.find(change_id).change
-        owners = self._owners(change)
+        owners = self.asked(change).owners
+        if at >= change.expires_at:
+            seen = change.expires_at.isoformat()
+            raise NotPermitted("the change has lapsed", code="approval-needed", seen=seen, hint="propose it again")
+        assert owners is not None
         who = approver(owners, change, approval)
         with self._written("change.approve", change, at, {"owner": who}):
-            change = self.store.approve(change_id, approval).change
-        standing = self._standing(owners, change)
+            pending = self.store.approve(change_id, approval)
+        standing = _standing(owners, pending.change)
         if len(standing.approved_by) < standing.needed:
             return standing
-        self.keys.set_policy(UUID(change.key_id), ResourcePolicy.from_json(change.after), at=at, change=change)
-        self.store.remove(change_id)  # were it not: its key is under another policy than it begins with
+        self._make(pending, at)
         return standing._replace(in_force=True)
 
     def withdraw(self, change_id: str, *, at: datetime) -> None:
@@ -109,17 +120,35 @@ class PolicyChanges(Generic[S]):
             self.store.remove(change_id)
 
     def standing(self, change: PolicyChange) -> Standing:
-        """How a change stands that waits. Raises as `approve`."""
-        return self._standing(self._owners(change), change)
+        """How a change stands that waits. Raises as `asked`."""
+        owners = self.asked(change).owners
+        assert owners is not None
+        return _standing(owners, change)
 
-    def _standing(self, owners: Owners, change: PolicyChange) -> Standing:
-        return Standing(approvers(owners, change), owners.needed, in_force=False)
+    def asked(self, change: PolicyChange) -> ResourcePolicy:
+        """The policy that the change's key is under, and whose owners are asked.
 
-    def _owners(self, change: PolicyChange) -> Owners:
-        owners = self._policy(UUID(change.key_id)).owners
-        if owners is None:
-            raise SettingsError("this key's policy names no owners any more", seen=change.key_id, hint="withdraw it")
-        return owners
+        Raises:
+            NotFound: the key is no more.
+            Conflict: (`other-change`) it is under another policy than the change begins with.
+            Unavailable: the store does not answer.
+        """
+        policy = self._policy(UUID(change.key_id))
+        if policy.owners is None or digest(policy.to_json()) != change.before:
+            hint = "withdraw it, and propose it again"
+            raise Conflict("the key is under another policy by now", code="other-change", seen=change.id, hint=hint)
+        return policy
+
+    def _make(self, pending: PendingChange, at: datetime) -> None:
+        """Put the key under the other policy, unless another approval of this moment did it."""
+        change, key_id = pending.change, UUID(pending.change.key_id)
+        try:
+            self.keys.set_policy(key_id, pending.policy, at=at, change=change)
+        except Conflict:
+            if self._policy(key_id).to_json() != change.after:
+                raise
+        self.policies.forget(key_id)
+        self.store.remove(change.id)  # were it not: its key is under another policy than it begins with
 
     def _policy(self, key_id: UUID) -> ResourcePolicy:
         found = self.keys.ring.find(key_id)
@@ -133,3 +162,7 @@ class PolicyChanges(Generic[S]):
     ) -> AbstractContextManager[None]:
         told = {"change": change.id, **details}
         return self.keys.journal.change(Change(what=what, subject=change.key_id, by=self.keys.by, at=at, details=told))
+
+
+def _standing(owners: Owners, change: PolicyChange) -> Standing:
+    return Standing(approvers(owners, change), owners.needed, in_force=False)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _PATH: Final = "/kbs/v1/key-transfer-policies"
 _ONE: Final = f"{_PATH}/{{id}}"
-_MAX_BODY: Final = 4 * MAX_POLICY_SIZE  # bytes of so many characters
+MAX_DOCUMENT: Final = 4 * MAX_POLICY_SIZE  # bytes of so many characters
 
 
 def policy_routes(policies: Policies, guard: Guard, now: Callable[[], datetime]) -> list[GuardedRoute]:
@@ -37,7 +37,7 @@ def policy_routes(policies: Policies, guard: Guard, now: Callable[[], datetime])
 
     async def create(request: Request, caller: Actor) -> Response:
         refuse_media(request)
-        document = await read_json(request, dict[str, object], limit=_MAX_BODY)
+        document = await read_json(request, dict[str, object], limit=MAX_DOCUMENT)
         made = await run_in_threadpool(partial(policies.submit, document, by=caller.name, at=now()))
         return json_response(shown(made), status=201)
 

@@ -90,8 +90,8 @@ class Catalogue(Protocol[S]):
     def reveal(self, stored: S, /) -> bytes:
         """What was kept; raises when id, version, manager or policy are not those it was kept with."""
 
-    def set_policy(self, secret_id: UUID, policy: ResourcePolicy, /) -> bool:
-        """Put every version under another policy; False when there is no such key."""
+    def set_policy(self, secret_id: UUID, policy: ResourcePolicy, /, *, before: ResourcePolicy) -> bool:
+        """Put every version under another policy; False when there is no such key, `Conflict` if not under `before`."""
 
     def set_state(self, secret_id: UUID, state: str, *, at: datetime, version: int | None = None) -> None:
         """Enable or disable one version, or all; raises `NotFound` when there is none."""
