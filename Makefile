@@ -18,7 +18,7 @@ ROWS ?= 1000000
 # Every branch of these is run by a test: what they refuse, nobody behind them looks at again.
 PROVEN := src/ambergate/core/quote/*,src/ambergate/core/collateral/*,src/ambergate/core/verify/*
 
-.PHONY: help setup deploy-tools demo site quick-starts test check format lint types layers locked cover bench kills failover fuzz openapi-fuzz lock fmt clean soak
+.PHONY: help setup deploy-tools demo site quick-starts test check format lint types layers locked cover bench kills failover fuzz openapi-fuzz lock fmt clean soak release-check
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,9 @@ site: $(READY) ## Make the pages a site in build/site, and check every link in i
 
 quick-starts: $(READY) ## Run README and every quick start in a fresh clone, as they are written
 	@$(BIN)/python -m scripts.quick_starts
+
+release-check: $(READY) ## Build what would be released into build/release, and hold it to all that is promised of it
+	@$(BIN)/python -m scripts.release_check
 
 lock: ## Resolve the dependencies anew (needs uv) and write uv.lock and requirements/
 	@python3 scripts/lock.py

@@ -1,7 +1,12 @@
-"""Compiles the shim into wheels. Without a compiler the wheel is pure, and the shim is compiled where it is used."""
+"""Compiles the shim into wheels. Without it a wheel is pure, and the shim is compiled where it is used.
+
+`AMBERGATE_SHIM` says which is wanted: `never` a pure wheel, `required` one with the shim or none at all, `auto` (or
+nothing) whatever this machine has a compiler for.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sysconfig
@@ -11,6 +16,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 LIBRARY = "libamber_dev.so"
+CHOICES = ("auto", "never", "required")
 
 
 class ShimHook(BuildHookInterface):  # type: ignore[type-arg]
@@ -24,9 +30,20 @@ class ShimHook(BuildHookInterface):  # type: ignore[type-arg]
         Args:
             version: `editable` for an install in place, which compiles for itself.
             build_data: what hatchling is to do.
+
+        Raises:
+            ValueError: AMBERGATE_SHIM is none of its words.
+            RuntimeError: the shim is required, and there is no compiler.
         """
-        compiler = shutil.which("cc")
-        if version == "editable" or compiler is None:
+        wanted = os.environ.get("AMBERGATE_SHIM", "auto")
+        if wanted not in CHOICES:
+            raise ValueError(f"AMBERGATE_SHIM is {wanted!r}, and not one of {', '.join(CHOICES)}")
+        if version == "editable" or wanted == "never":
+            return
+        compiler = os.environ.get("CC", "cc")
+        if shutil.which(compiler) is None:
+            if wanted == "required":
+                raise RuntimeError(f"AMBERGATE_SHIM is 'required', and there is no C compiler {compiler!r}")
             return
         source = Path(self.root) / "src" / "ambergate" / "devices" / "shim" / "build.sh"
         target = Path(self.root) / "build" / "shim" / LIBRARY

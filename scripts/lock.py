@@ -35,11 +35,14 @@ def _extras(*names: str) -> tuple[str, ...]:
     return ("--no-default-groups", *(f"--extra={name}" for name in names))
 
 
-# What each service's image holds: what its configuration can ask for, and nothing else.
+# What each service's image holds: what its configuration can ask for, and nothing else. What a release is installed
+# with: `bare.txt`, `all.txt`.
 EXPORTS: Final = {
     "dev.txt": Export("the development environment", ("--all-groups", "--no-group=deploy")),
     "build.txt": Export("what builds a wheel of this project", ("--only-group=build",)),
     "deploy.txt": Export("what scripts/deploy-tools installs", ("--only-group=deploy",)),
+    "bare.txt": Export("what the package itself brings along", _extras()),
+    "all.txt": Export("what the package with all extras brings along", _extras("all")),
     "attestation.txt": Export(
         "the attestation service", _extras("service", "rego", "yaml", "postgres", "pkcs11", "otel")
     ),
