@@ -3,7 +3,7 @@
 What is counted is the CPU that each server process takes for a request, all its threads together, over TLS on kept
 connections. On a machine whose cores are the limit, the rate of a worker is one over that. How long requests take is
 told at 70 % of the peak: each is sent at its time, whether or not the one before has its answer, and its time counts
-from then. The audit log is durable in all cases but `unrecorded`.
+from then. The audit log is durable in all cases but `unrecorded`. Requests have evidence and nonces of their own.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from ambergate.simulator.platform import SimulatedPlatform
 from ambergate.stores.policies import Draft
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-KINDS: Final = ("service", "unrecorded", "bare")
+KINDS: Final = ("service", "unrecorded", "watched", "bare")
 # Algorithm, named policy if there is one, and requests of each server in a round.
 CASES: Final = (
     ("ES256", None, 320),
@@ -50,6 +50,7 @@ CASES: Final = (
 TIMED: Final = (("ES256", "typed"), ("PS384", "typed"))  # of which latency is told
 LOAD: Final = 0.7  # of the peak
 CONNECTIONS: Final = 16
+SAMPLES: Final = 32  # pieces of evidence
 _TYPED: Final = (
     f'[[sgx]]\nmr_signer = ["{SPECIMEN.mr_signer}"]\nisv_prod_id = [{SPECIMEN.isv_prod_id}]\nminimum_isv_svn = 0\n'
 )
@@ -83,30 +84,33 @@ def attest_figures(*, rounds: int) -> dict[str, dict[str, float]]:
     """CPU microseconds of one request at each server for each case, the share of the bare rate, and latencies.
 
     `share_unrecorded` is that of the service without its audit log: what records cost depends on how many are
-    committed together, and so on how many callers there are.
+    committed together, and so on how many callers there are. `share_watched` is that with metrics and access log.
     """
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         platform, api_key = prepare(folder)
         policies = _make_policies(folder)
-        service, unrecorded, bare = (stack.enter_context(_server(kind, folder)) for kind in KINDS)
+        servers = {kind: stack.enter_context(_server(kind, folder)) for kind in KINDS}
         headers = {"x-api-key": api_key, "accept": "application/json", "content-type": "application/json"}
-        body = request_body(service.connections[0], platform, headers)
+        asking = servers["service"].connections[0]
+        bodies = [request_body(asking, platform, headers) for _ in range(SAMPLES)]
         figures: dict[str, dict[str, float]] = {}
         for alg, policy, most in CASES:
             count = most * min(rounds, 4) // 4
-            content = json.dumps({**body, "token_signing_alg": alg, **_naming(policies, policy)}).encode()
+            asked = {"token_signing_alg": alg, **_naming(policies, policy)}
+            contents = [json.dumps({**body, **asked}).encode() for body in bodies]
+            attest = [post(_ATTEST, content, headers) for content in contents]
+            sign = [post(f"/{alg}", content, headers) for content in contents]
             costs: dict[str, list[float]] = {kind: [] for kind in KINDS}
             for turn in range(rounds + 1):
-                for kind, server in zip(KINDS, (service, unrecorded, bare), strict=True):
-                    path = f"/{alg}" if kind == "bare" else _ATTEST
-                    cost = server.cost(post(path, content, headers), count)
+                for kind, server in servers.items():
+                    cost = server.cost(sign if kind == "bare" else attest, count)
                     if turn:  # the first round warms all of them
                         costs[kind].append(cost)
             case = f"{alg}, {policy} policy" if policy else alg
             figures[case] = _told(costs)
             if (alg, policy) in TIMED:
-                figures[case] |= _latency(service, post(_ATTEST, content, headers), count * max(rounds, 2))
+                figures[case] |= _latency(servers["service"], attest, count * max(rounds, 2))
         return figures
 
 
@@ -115,12 +119,12 @@ def _naming(policies: dict[str, str], policy: str | None) -> dict[str, object]:
     return {} if policy is None else {"policy_ids": [policies[policy]], "policy_must_match": True}
 
 
-def _latency(service: Server, request: bytes, count: int) -> dict[str, float]:
+def _latency(service: Server, requests: Sequence[bytes], count: int) -> dict[str, float]:
     """The peak by the clock on the wall, its clients beside it, and how long requests take at `LOAD` of that."""
     began = time.perf_counter()
-    service.cost(request, count)
+    service.cost(requests, count)
     peak = count / (time.perf_counter() - began)
-    waits = sorted(service.paced(request, count, rate=LOAD * peak))
+    waits = sorted(service.paced(requests, count, rate=LOAD * peak))
     return {
         "peak_per_second": round(peak, 1),
         "p50_ms": round(waits[len(waits) // 2] * 1e3, 2),
@@ -135,7 +139,7 @@ def _told(costs: dict[str, list[float]]) -> dict[str, float]:
     medians = {kind: statistics.median(values) for kind, values in costs.items()}
     figures = {f"{kind}_us": round(median, 1) for kind, median in medians.items()}
     figures |= {f"{kind}_per_second": round(1e6 / median, 1) for kind, median in medians.items()}
-    return {**figures, "share_of_bare_rate": share("service"), "share_unrecorded": share("unrecorded")}
+    return {**figures, "share_of_bare_rate": share("service"), **{f"share_{kind}": share(kind) for kind in KINDS[1:3]}}
 
 
 def table(figures: dict[str, dict[str, float]]) -> str:
@@ -143,7 +147,8 @@ def table(figures: dict[str, dict[str, float]]) -> str:
     lines = [
         f"  {alg:19} {told['service_us']:>8} us, unrecorded {told['unrecorded_us']:>8}, bare {told['bare_us']:>8}; "
         f"a worker's rate {told['service_per_second']}/s of {told['bare_per_second']}/s: "
-        f"{told['share_of_bare_rate']:.2f} of the bare rate, unrecorded {told['share_unrecorded']:.2f}"
+        f"{told['share_of_bare_rate']:.2f} of the bare rate, unrecorded {told['share_unrecorded']:.2f}, "
+        f"watched {told['share_watched']:.2f}"
         for alg, told in figures.items()
     ]
     timed = [
@@ -162,13 +167,13 @@ class Server:
     process: subprocess.Popen[str]
     connections: tuple[Sender, ...]
 
-    def cost(self, request: bytes, count: int) -> float:
+    def cost(self, requests: Sequence[bytes], count: int) -> float:
         """CPU microseconds of one request, over `count` of them on all connections at once."""
         begin = self._cpu()
-        sent = send_all(self.connections, request, count)
+        sent = send_all(self.connections, requests, count)
         return (self._cpu() - begin) / sent / 1000
 
-    def paced(self, request: bytes, count: int, *, rate: float) -> list[float]:
+    def paced(self, requests: Sequence[bytes], count: int, *, rate: float) -> list[float]:
         """Seconds that each of `count` requests took from its time on, `rate` of them a second."""
         numbers, waits, began = itertools.count(), list[float](), time.perf_counter() + 0.1
 
@@ -176,7 +181,7 @@ class Server:
             while (number := next(numbers)) < count:
                 due = began + number / rate
                 time.sleep(max(due - time.perf_counter(), 0))
-                connection.ask(request)
+                connection.ask(requests[number % len(requests)])
                 waits.append(time.perf_counter() - due)
 
         with ThreadPoolExecutor(len(self.connections)) as threads:

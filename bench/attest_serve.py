@@ -2,6 +2,7 @@
 
     service      the attestation service as its operator runs it
     unrecorded   the same without its audit log: what the record of a decision costs is the difference
+    watched      the service with metrics, and with an access log in JSON that is thrown away
     bare         an ASGI handler under the same server and TLS that does the two crypto operations and nothing else: one
                  P-256 verification and the signature of a token
 
@@ -11,6 +12,7 @@ Writes its port, and then for every line that it reads how much CPU it has taken
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -29,11 +31,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from ambergate.cli.attestation import open_roots
 from ambergate.services.attestation.app import create_app, open_state
 from ambergate.services.attestation.config import load
+from ambergate.services.attestation.metrics import AttestationMetrics
 from ambergate.services.web.live import Live
+from ambergate.services.web.logs import log_to
 from ambergate.services.web.server import TlsFiles, bound_socket, serve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ambergate.stores.audit import AuditLog
     from ambergate.stores.audit_rows import Draft
@@ -47,7 +51,6 @@ CLAIMS = b"c" * 2100  # characters of a token in front of its signature
 def main() -> None:
     """Serve until the input ends."""
     kind, folder = sys.argv[1], Path(sys.argv[2])
-    logging.basicConfig(level=logging.WARNING)
     tls = TlsFiles(certificate=folder / "cert.pem", key=folder / "key.pem")
     listener = bound_socket("127.0.0.1", 0)
     port = listener.getsockname()[1]
@@ -56,13 +59,27 @@ def main() -> None:
         print(port, flush=True)
         threading.Thread(target=_tell, daemon=True).start()
 
+    with application(kind, folder) as app:
+        serve(Live.lasting(app, tls), listener, on_start=started)
+
+
+@contextlib.contextmanager
+def application(kind: str, folder: Path) -> Iterator[Any]:
+    """The ASGI application of this kind."""
+    logging.basicConfig(level=logging.WARNING)
     if kind == "bare":
-        serve(Live.lasting(bare_handler(), tls), listener, on_start=started)
+        yield bare_handler()
         return
     config = load(folder / "attestation.toml")
-    with open_state(config, at=_now()) as state, open_roots(config, state.collateral) as roots:
-        kept = state if kind == "service" else replace(state, audit=cast("AuditLog", Unrecorded()))
-        serve(Live.lasting(create_app(config, kept, roots, now=_now), tls), listener, on_start=started)
+    with contextlib.ExitStack() as stack:
+        metrics = None
+        if kind == "watched":
+            log_to(stack.enter_context(Path(os.devnull).open("w", encoding="utf-8")), form="json")
+            metrics = AttestationMetrics()
+        state = stack.enter_context(open_state(config, at=_now()))
+        roots = stack.enter_context(open_roots(config, state.collateral))
+        kept = state if kind != "unrecorded" else replace(state, audit=cast("AuditLog", Unrecorded()))
+        yield create_app(config, kept, roots, now=_now, metrics=metrics)
 
 
 class Unrecorded:

@@ -92,14 +92,14 @@ def body_of(answer: bytes) -> bytes:
     return answer.partition(_END)[2]
 
 
-def send_all(senders: Sequence[Sender], request: bytes, count: int) -> int:
-    """Send the request some `count` times, on all connections at once; returns how often it was sent."""
+def send_all(senders: Sequence[Sender], requests: Sequence[bytes], count: int) -> int:
+    """Send these requests in turn, some `count` in all, on all connections at once; returns how many were sent."""
     each = max(count // len(senders), 1)
 
-    def go(sender: Sender) -> None:
-        for _ in range(each):
-            sender.ask(request)
+    def go(number: int) -> None:
+        for turn in range(each):
+            senders[number].ask(requests[(turn * len(senders) + number) % len(requests)])
 
     with ThreadPoolExecutor(len(senders)) as threads:
-        list(threads.map(go, senders))
+        list(threads.map(go, range(len(senders))))
     return each * len(senders)

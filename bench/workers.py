@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bench.attest import prepare, request_body
+from bench.attest import SAMPLES, prepare, request_body
 from bench.senders import Sender, post, send_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 COUNTS: Final = (1, 2)
 CONNECTIONS: Final = 16
@@ -53,10 +53,10 @@ class Service:
         stats = (Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2] for pid in self.workers())
         return [sum(map(int, stat.split()[11:13])) / _TICK for stat in stats]
 
-    def round(self, request: bytes, requests: int) -> tuple[float, float, float]:
+    def round(self, requests: Sequence[bytes], number: int) -> tuple[float, float, float]:
         """Answers per second, CPU microseconds of one, and the busiest worker's share."""
         before, began = self.cpu(), time.perf_counter()
-        count = send_all(self.connections, request, requests)
+        count = send_all(self.connections, requests, number)
         seconds = time.perf_counter() - began
         used = [after - was for after, was in zip(self.cpu(), before, strict=True)]
         return count / seconds, sum(used) / count * 1e6, max(used) / max(sum(used), 1 / _TICK)
@@ -94,11 +94,12 @@ def measure(rounds: int, requests: int) -> dict[str, dict[str, float]]:
         platform, api_key = prepare(folder)
         services = {count: stack.enter_context(serving(folder, count)) for count in COUNTS}
         headers = {"x-api-key": api_key, "accept": "application/json", "content-type": "application/json"}
-        body = request_body(services[1].connections[0], platform, headers)
-        request = post("/appraisal/v1/attest", json.dumps({**body, "token_signing_alg": ALGORITHM}).encode(), headers)
+        bodies = [request_body(services[1].connections[0], platform, headers) for _ in range(SAMPLES)]
+        contents = [json.dumps({**body, "token_signing_alg": ALGORITHM}).encode() for body in bodies]
+        asked = [post("/appraisal/v1/attest", content, headers) for content in contents]
         for turn in range(rounds + 1):
             for count, service in services.items():
-                figures = service.round(request, requests)
+                figures = service.round(asked, requests)
                 if turn:  # the first round warms both
                     found[count].append(figures)
     names = ("per_second", "cpu_us", "busiest_share")

@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from ambergate.core.appraise.evidence import CLAIMS
+from ambergate.core.appraise.evidence import CLAIMS, OF_EACH
 from ambergate.core.appraise.named import PolicyLanguage, PolicyOutcome
 from ambergate.core.errors import MalformedPolicy, SettingsError, Unavailable
 from ambergate.core.verify.recent import Recent
@@ -119,6 +119,17 @@ class RegoEngine:
         except WorkerFailed:
             return None
         return None if found is None else _outcome(policy, found)
+
+    def lasts(self, policy: Policy, /) -> bool:
+        """Whether what it said of this policy holds for all evidence of a kind, and at any instant.
+
+        So it is of one that reads neither the clock nor a claim that differs within a kind.
+        """
+        reading = self._readings.get((policy.hash, policy.kind))
+        if reading is None or reading.program.reads_clock:
+            return False
+        claims = reading.program.claims
+        return claims is not None and claims.isdisjoint(OF_EACH)
 
     def check(self, policy: Policy, /) -> None:
         """Returns if the policy can be judged by: it was read, and it gave an answer to claims made up for it.

@@ -68,16 +68,39 @@ class _Ticket(Generic[Item, Result]):
         return self._result
 
 
+class _Patience:
+    """How long those wait whose items a loop handed over together: one timer for all of them."""
+
+    __slots__ = ("_left", "_timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, promises: Sequence[_Promise[Item, Result]]) -> None:
+        self._left = len(promises)
+        self._timer = loop.call_later(WAIT, self._end, promises)
+
+    def settled(self) -> None:
+        """One of them waits no more."""
+        self._left -= 1
+        if not self._left:
+            self._timer.cancel()
+
+    @staticmethod
+    def _end(promises: Sequence[_Promise[Item, Result]]) -> None:
+        for promise in promises:
+            if not promise.future.done():
+                promise.late()
+
+
 class _Promise(Generic[Item, Result]):
     """One item of a caller on an event loop, and what becomes of it; settled in the loop's own thread."""
 
-    __slots__ = ("error", "future", "item", "result")
+    __slots__ = ("error", "future", "item", "patience", "result")
 
     def __init__(self, item: Item, future: asyncio.Future[Result]) -> None:
         self.item = item
         self.future = future
         self.result: Result
         self.error: Exception | None = None
+        self.patience: _Patience | None = None
 
     def resolve(self, result: Result) -> None:
         """It is durable."""
@@ -89,6 +112,8 @@ class _Promise(Generic[Item, Result]):
 
     def settle(self) -> None:
         """Tell whoever still waits."""
+        if self.patience is not None:
+            self.patience.settled()
         if self.future.done():
             return
         if self.error is None:
@@ -139,6 +164,9 @@ class _Gathering(Generic[Item, Result]):
     def _go(self) -> None:
         promises, self._promises, self._seen = self._promises, [], 0
         if promises:
+            patience = _Patience(self._loop, promises)
+            for promise in promises:
+                promise.patience = patience
             self._give(promises)
 
 
@@ -195,8 +223,6 @@ class GroupCommit(Generic[Item, Result]):
         if gathering is None:
             gathering = self._gatherings[loop] = _Gathering(loop, self._take_all)
         gathering.add(promise)
-        timer = loop.call_later(WAIT, promise.late)
-        promise.future.add_done_callback(lambda _: timer.cancel())
         return promise.future
 
     def close(self) -> None:

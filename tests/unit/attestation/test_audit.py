@@ -47,7 +47,7 @@ POLICY = Policy(
 
 
 def decision(**more: Any) -> Decision:  # noqa: ANN401  any of its members
-    return Decision(at=AT, key_id=UUID(int=1), quote_hash=bytes(32), **more)
+    return Decision(at=AT, key_id=UUID(int=1), quote=b"quote", **more)
 
 
 @pytest.fixture

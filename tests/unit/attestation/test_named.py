@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -203,3 +204,60 @@ def test_at_hand_are_policies_that_are_in_memory() -> None:
     assert [each.id.int for each in found] == [1]
     assert named.at_hand(request(), holder()) == ()
     assert named.at_hand(request(1, 9), holder()) is None, "one is not in memory: it may be in the database"
+
+
+class Asked(TypedEngine):
+    """A typed engine that notes what it judges."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.judged: list[int] = []
+
+    def evaluate(self, policy: Policy, claims: Mapping[str, object], /, *, at: datetime) -> PolicyOutcome:
+        self.judged.append(policy.version)
+        return super().evaluate(policy, claims, at=at)
+
+
+def test_what_policies_said_of_a_kind_holds_for_that_kind_and_these_versions() -> None:
+    engine, counted = Asked(), list[PolicyOutcome]()
+    named = NamedPolicies(
+        Shelf(), {PolicyLanguage.TYPED: engine}, judged=lambda _language, outcome, _seconds: counted.append(outcome)
+    )
+    kind, other = object(), object()
+    first = named.recall((policy(1),), SGX, at=AT, kind=kind)
+    assert first[0].matched
+    assert named.recall((policy(1),), SGX, at=AT, kind=kind) is first
+    assert len(counted) == 2, "each is counted, judged or not"
+    assert engine.judged == [3]
+    changed = replace(policy(1), version=4, text='[[sgx]]\nmr_signer = ["' + "11" * 32 + '"]\n')
+    assert not named.recall((changed,), SGX, at=AT, kind=kind)[0].matched
+    named.recall((policy(1),), SGX, at=AT, kind=other)
+    named.recall((policy(1),), SGX, at=AT)
+    assert engine.judged == [3, 4, 3, 3]
+    named.recall((policy(1), policy(2)), SGX, at=AT, kind=other)
+    assert engine.judged == [3, 4, 3, 3, 3, 3], "of others together nothing was said"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TYPED + '[[tcb_grace]]\nstatus = "OutOfDate"\nuntil = 2027-01-31T00:00:00Z\n',
+        TYPED + '[[tcb_grace]]\nstatus = "OutOfDate"\ndays_after_tcb_date = 9\n',
+        TYPED + '[[advisory]]\nid = "INTEL-SA-00615"\nuntil = 2027-01-31T00:00:00Z\n',
+        "no policy",
+    ],
+)
+def test_what_has_an_end_is_judged_each_time(text: str) -> None:
+    engine = Asked()
+    named = NamedPolicies(Shelf(), {PolicyLanguage.TYPED: engine})
+    for _ in range(2):
+        named.recall((policy(1), policy(2, text=text)), SGX, at=AT, kind="kind")
+    assert len(engine.judged) == 4
+
+
+def test_an_advisory_without_an_end_is_no_matter_of_time() -> None:
+    engine = Asked()
+    named = NamedPolicies(Shelf(), {PolicyLanguage.TYPED: engine})
+    for _ in range(2):
+        named.recall((policy(1, text=TYPED + '[[advisory]]\nid = "INTEL-SA-00615"\n'),), SGX, at=AT, kind="kind")
+    assert len(engine.judged) == 1

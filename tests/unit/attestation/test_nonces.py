@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -93,7 +92,7 @@ def test_every_member_is_bound(name: str) -> None:
         b"",
     ]
     for text in (*(b64encode(each).decode() for each in wrong), getattr(other, name)):
-        assert refusal(replace(nonce, **{name: text})) == "nonce-unknown"
+        assert refusal(nonce._replace(**{name: text})) == "nonce-unknown"
 
 
 def test_bytes_do_not_move_between_val_and_iat() -> None:
@@ -109,7 +108,7 @@ def test_bytes_do_not_move_between_val_and_iat() -> None:
 @pytest.mark.parametrize("text", ["*", "A", "AA", "AA=", "é", "A" * (MAX_MEMBER + 4), "AAAA\n", "_-AA"])
 def test_what_is_not_base64_is_malformed(name: str, text: str) -> None:
     with pytest.raises(Malformed) as caught:
-        service().check(replace(service().make(AT), **{name: text}), AT)
+        service().check(service().make(AT)._replace(**{name: text}), AT)
     assert name in str(caught.value)
 
 

@@ -148,6 +148,24 @@ def test_what_is_recalled_is_what_was_said_and_asks_nobody(fresh: RegoEngine) ->
     assert served(fresh) == before + 1
 
 
+@pytest.mark.parametrize(
+    ("text", "lasts"),
+    [
+        (READS_ONE, True),
+        ("a { time.now_ns() > 0 }", False),
+        ('a { input.sgx_report_data != "" }', False),
+        ('a { input.sgx_collateral.quotehash != "" }', False),
+        ('a { input["sgx_report_data"] != "" }', False),
+        ("a { count(input) > 0 }", False),
+    ],
+)
+def test_what_it_said_lasts_if_it_looked_at_what_all_of_a_kind_have(fresh: RegoEngine, text: str, lasts: bool) -> None:  # noqa: FBT001
+    policy = rego(text)
+    assert not fresh.lasts(policy), "it was not read yet"
+    fresh.evaluate(policy, SGX, at=AT)
+    assert fresh.lasts(policy) is lasts
+
+
 def test_what_went_wrong_is_not_remembered() -> None:
     with RegoEngine(workers=1, limits=Limits(seconds=0.000_001)) as engine:
         assert not engine.evaluate(rego(READS_ONE), SGX, at=AT).matched

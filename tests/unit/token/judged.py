@@ -77,7 +77,7 @@ def issuance(**changes: object) -> Issuance:
         expires_at=issued + timedelta(seconds=300),
         simulated=True,
     )
-    return replace(usual, **changes)  # type: ignore[arg-type]
+    return usual._replace(**changes)  # type: ignore[arg-type]
 
 
 def outcome(number: int, *, matched: bool, **exports: object) -> PolicyOutcome:

@@ -8,6 +8,7 @@ import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.unit.simulator.stream import stream
@@ -19,8 +20,12 @@ from ambergate.core.measurements import TeeTcbSvn
 from ambergate.core.quote import TdReport, TeeType, encode_quote, parse_quote
 from ambergate.core.verify import TrustAnchor, VerifiedQuote, Verifier, verify_quote
 from ambergate.core.verify import memo as module
+from ambergate.core.verify.cut import cut_for_memory
 from ambergate.simulator.faults import FAULTS, SPECIMEN, TD_SPECIMEN
 from ambergate.simulator.platform import SimulatedPlatform
+
+if TYPE_CHECKING:
+    from ambergate.simulator.cpu import EnclaveIdentity
 
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
 PLATFORM = SimulatedPlatform.create(at=AT, random=stream("memo"))
@@ -207,7 +212,7 @@ def test_memory_is_bounded_and_forgets_what_was_used_longest_ago() -> None:
     quotes = [platform.quote(SPECIMEN, bytes(64)) for platform in platforms]
     for index in (0, 1, 0, 2):
         verifier.verify(quotes[index], COLLATERAL, at=AT)
-    cuts = [module.cut_for_memory(raw) for raw in quotes]
+    cuts = [cut_for_memory(raw) for raw in quotes]
     assert [cut is not None and verifier._platforms.get(cut.digest) is not None for cut in cuts] == [True, False, True]
 
 
@@ -244,7 +249,7 @@ def test_the_time_zone_must_be_said(warm: Verifier) -> None:
 def td_digest(report: TdReport, version: int) -> bytes:
     quote = parse_quote(RAW)
     raw = encode_quote(replace(quote, header=replace(quote.header, version=version, tee=TeeType.TDX), body=report))
-    cut = module.cut_for_memory(raw)
+    cut = cut_for_memory(raw)
     assert cut is not None
     return cut.digest
 
@@ -265,26 +270,33 @@ def test_of_a_td_all_that_its_status_depends_on_is_in_the_key() -> None:
 
 
 def test_what_it_knows_is_known_for_this_collateral_and_this_instant_only(warm: Verifier) -> None:
-    cut = module.cut_for_memory(PLATFORM.quote(SPECIMEN, bytes(range(64))))
-    other = module.cut_for_memory(PLATFORM.sibling(at=AT, random=stream("unknown")).quote(SPECIMEN, bytes(64)))
+    cut = cut_for_memory(PLATFORM.quote(SPECIMEN, bytes(range(64))))
+    other = cut_for_memory(PLATFORM.sibling(at=AT, random=stream("unknown")).quote(SPECIMEN, bytes(64)))
     assert cut is not None
     assert other is not None
-    assert warm.knows(cut, COLLATERAL, at=AT)
-    assert not warm.knows(other, COLLATERAL, at=AT)
-    assert not warm.knows(cut, COLLATERAL, at=AT + timedelta(days=31))
-    assert not warm.knows(cut, PLATFORM.collateral(at=AT + timedelta(days=1)), at=AT + timedelta(days=1))
+    assert warm.known(cut, COLLATERAL, at=AT) is not None
+    assert warm.known(other, COLLATERAL, at=AT) is None
+    assert warm.known(cut, COLLATERAL, at=AT + timedelta(days=31)) is None
+    assert warm.known(cut, PLATFORM.collateral(at=AT + timedelta(days=1)), at=AT + timedelta(days=1)) is None
 
 
 def test_a_quote_that_was_cut_already_is_the_same_quote(from_memory: Verifier) -> None:
     raw = PLATFORM.quote(SPECIMEN, bytes(range(64)))
-    cut = module.cut_for_memory(raw)
+    cut = cut_for_memory(raw)
     assert cut is not None
-    verified = from_memory.verify_cut(cut, COLLATERAL, at=AT)
+    fact = from_memory.known(cut, COLLATERAL, at=AT)
+    assert fact is not None
+    verified = from_memory.verify_known(cut, fact, at=AT)
     quote = parse_quote(raw)
     assert (verified.report, verified.tee, verified.quote) == (quote.body, TeeType.SGX, quote)
     assert verified.quote_digest == hashlib.sha256(raw).digest()
-    with pytest.raises(ValueError, match="time zone"):
-        from_memory.verify_cut(cut, COLLATERAL, at=AT.replace(tzinfo=None))
+    for asked in (from_memory.known, from_memory.verify_known):
+        with pytest.raises(ValueError, match="time zone"):
+            asked(cut, COLLATERAL if asked == from_memory.known else fact, at=AT.replace(tzinfo=None))  # type: ignore[arg-type]
+    forged = cut_for_memory(raw[:400] + bytes((raw[400] ^ 1,)) + raw[401:])
+    assert forged is not None
+    with pytest.raises(AssertionError, match="verified from nothing"):  # a signature that does not hold is no memory's
+        from_memory.verify_known(forged, fact, at=AT)
 
 
 def test_a_verdict_that_was_changed_is_what_it_was_changed_to(warm: Verifier) -> None:
@@ -294,3 +306,20 @@ def test_a_verdict_that_was_changed_is_what_it_was_changed_to(warm: Verifier) ->
     changed = replace(verified, quote=parse_quote(td))
     assert (changed.report, changed.tee) == (parse_quote(td).body, TeeType.TDX)
     assert changed.quote_digest == hashlib.sha256(td).digest()
+    assert changed.report_data == bytes(64)
+    assert changed.kind is None, "nobody judged it"
+
+
+def test_verdicts_are_of_one_kind_if_they_differ_in_report_data_and_machine_alone(warm: Verifier) -> None:
+    def kind(platform: SimulatedPlatform, enclave: EnclaveIdentity, at: datetime = AT) -> object:
+        quote = platform.quote(enclave, bytes(range(64)))
+        return warm.verify(quote, COLLATERAL if at == AT else platform.collateral(at=at), at=at).kind
+
+    usual = warm.verify(RAW, COLLATERAL, at=AT).kind
+    assert usual is not None
+    assert kind(PLATFORM, SPECIMEN) == usual
+    assert kind(PLATFORM.sibling(at=AT, random=stream("of a kind")), SPECIMEN) == usual
+    others = (replace(SPECIMEN, isv_svn=SPECIMEN.isv_svn + 1), replace(SPECIMEN, config_id=bytes(63) + b"\1"))
+    later = kind(PLATFORM, SPECIMEN, AT + timedelta(days=1))
+    assert len({usual, later, *(kind(PLATFORM, other) for other in others)}) == 4
+    assert verify_quote(parse_quote(RAW), COLLATERAL, at=AT, anchor=ANCHOR).kind is None

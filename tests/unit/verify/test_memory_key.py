@@ -11,7 +11,7 @@ from tests.unit.simulator.stream import stream
 from ambergate.core.measurements import Measurement384, TeeTcbSvn
 from ambergate.core.quote import Quote, TdReport, TeeType, encode_quote, parse_quote
 from ambergate.core.quote.layout import MAX_TRAILING
-from ambergate.core.verify.memo import cut_for_memory
+from ambergate.core.verify.cut import cut_for_memory
 from ambergate.simulator.faults import SPECIMEN
 from ambergate.simulator.faults.scene import TD_SPECIMEN
 from ambergate.simulator.platform import SimulatedPlatform
@@ -57,12 +57,16 @@ def test_each_octet_is_part_of_the_key_or_checked_each_time(name: str) -> None:
         *range(ends + 4, ends + 68),
         len(raw),  # padding
     }
+    data = range(begins + (520 if judged else 320), begins + (584 if judged else 384))
+    assert whole.report_data == raw[data.start : data.stop]
+    of_kind = free - {*range(begins, ends)} | {*data}  # what differs between quotes of one kind
     for at in range(len(raw) + 1):
         changed = bytearray(raw + b"\1")
         changed[at] ^= 1
         parts = cut_for_memory(bytes(changed))
         same = parts is not None and parts.digest == whole.digest
         assert same is (at in free), at
+        assert (same and parts is not None and parts.rest == whole.rest) is (at in of_kind), at
 
 
 @pytest.mark.parametrize("name", list(QUOTES))

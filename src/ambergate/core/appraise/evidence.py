@@ -7,7 +7,7 @@ what is not known is left out, never made up.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ambergate.core.quote.report import EnclaveReport
 from ambergate.core.verify.verdict import digests_of
@@ -46,6 +46,9 @@ CLAIMS: Final[dict[str, type]] = {
     **{f"tdx_td_attributes_{name}": bool for name in _TD_ATTRIBUTES},
 }
 
+# What differs within a kind of evidence (`VerifiedQuote.kind`); all other claims are the same.
+OF_EACH: Final = frozenset({"sgx_report_data", "sgx_collateral", "tdx_report_data", "tdx_collateral"})
+
 
 def evidence_claims(verified: VerifiedQuote) -> dict[str, object]:
     """The claims about the evidence: JSON-ready, the attester's name, status and report, and digests of the collateral.
@@ -53,17 +56,37 @@ def evidence_claims(verified: VerifiedQuote) -> dict[str, object]:
     `attester_advisory_ids` is there only when there are any; `sgx_*` and `tdx_*` never both. Nothing is said of nonce,
     runtime data, issuer or policy: those are no evidence of the platform.
     """
+    return kind_claims(verified).of(verified)
+
+
+class KindClaims(NamedTuple):
+    """What the claims about all evidence of one kind (`VerifiedQuote.kind`) say alike."""
+
+    tee: str  # in lower case, as the names of claims begin
+    claims: Mapping[str, object]
+    digests: Mapping[str, str]  # of the collateral
+
+    def of(self, verified: VerifiedQuote) -> dict[str, object]:
+        """The claims about one of them, which say its REPORTDATA and the digest of its quote."""
+        return {
+            **self.claims,
+            f"{self.tee}_report_data": verified.report_data.hex(),
+            f"{self.tee}_collateral": {**self.digests, "quotehash": verified.quote_digest.hex()},
+        }
+
+
+def kind_claims(verified: VerifiedQuote) -> KindClaims:
+    """What the claims about evidence of this kind say alike, computed from one of them."""
     report = verified.report
     claims: dict[str, object] = {
         "attester_type": verified.tee.name,
         "attester_tcb_status": verified.tcb_status.value,
         "attester_tcb_date": _told(verified.tcb_date),
         **(_sgx_claims(report) if isinstance(report, EnclaveReport) else _tdx_claims(report, verified)),
-        **_collateral_claims(verified),
     }
     if verified.advisory_ids:
         claims["attester_advisory_ids"] = list(verified.advisory_ids)
-    return claims
+    return KindClaims(verified.tee.name.lower(), claims, _digest_claims(verified.collateral))
 
 
 def _sgx_claims(report: EnclaveReport) -> dict[str, object]:
@@ -72,7 +95,6 @@ def _sgx_claims(report: EnclaveReport) -> dict[str, object]:
         "sgx_mrsigner": report.mr_signer.hex(),
         "sgx_isvprodid": report.isv_prod_id,
         "sgx_isvsvn": report.isv_svn,
-        "sgx_report_data": report.report_data.hex(),
         "sgx_is_debuggable": report.debug,
         # Without key separation and sharing the field is zero, and no claim tells it (wire protocol, 4.3).
         **({"sgx_config_id": report.config_id.hex()} if any(report.config_id) else {}),
@@ -94,7 +116,6 @@ def _tdx_claims(report: TdReport, verified: VerifiedQuote) -> dict[str, object]:
         "tdx_mrowner": report.mr_owner.hex(),
         "tdx_mrownerconfig": report.mr_owner_config.hex(),
         **{f"tdx_rtmr{index}": rtmr.hex() for index, rtmr in enumerate(report.rtmrs)},
-        "tdx_report_data": report.report_data.hex(),
         # Major and minor version of the TDX module, as one little-endian number.
         "tdx_seamsvn": int.from_bytes(report.tee_tcb_svn.value[:2], "little"),
         **{f"tdx_td_attributes_{name}": value for name, value in flags.items()},
@@ -102,11 +123,6 @@ def _tdx_claims(report: TdReport, verified: VerifiedQuote) -> dict[str, object]:
         "tdx_is_migratable": flags["migratable"],
         "tdx_pcesvn": verified.platform.pce_svn,
     }
-
-
-def _collateral_claims(verified: VerifiedQuote) -> dict[str, object]:
-    digests = {**_digest_claims(verified.collateral), "quotehash": verified.quote_digest.hex()}
-    return {f"{verified.tee.name.lower()}_collateral": digests}
 
 
 @functools.lru_cache(64)  # as many bundles as their digests are remembered of

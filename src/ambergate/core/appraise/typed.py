@@ -117,6 +117,11 @@ class TypedPolicy:
                 raise MalformedPolicy(f"the policy names one {what}, and allows any", hint="leave out one of them")
         return policy
 
+    @property
+    def timeless(self) -> bool:
+        """Whether it says the same at any instant: nothing in it has an end."""
+        return not self.graces and not any((self.advisories or {}).values())
+
     def mismatches(self, facts: Facts, at: datetime) -> tuple[Mismatch, ...]:
         """Every rule that refuses these facts at this instant; none: the policy matches."""
         found = [debug(facts, self.platform), self._tcb(facts, at), sept_ve_disable(facts, self.platform)]
@@ -175,6 +180,11 @@ class TypedEngine:
             seen = exc.message if exc.seen is None else f"{exc.message}: {exc.seen}"
             mismatches = ({"rule": "policy", "seen": seen[:200], "wanted": "a policy that loads, and claims"},)
         return PolicyOutcome(policy=policy, matched=not mismatches, mismatches=mismatches)
+
+    def lasts(self, policy: Policy, /) -> bool:
+        """Whether what it said of this policy holds for all evidence of a kind (see `Facts`), and at any instant."""
+        found = self._read.get(policy.hash)
+        return found is not None and found.timeless
 
     def check(self, policy: Policy, /) -> None:
         """Returns if the policy can be judged by.

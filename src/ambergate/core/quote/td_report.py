@@ -23,6 +23,7 @@ from ambergate.core.measurements import (
 TD_REPORT_10_SIZE: Final = 584  # bytes
 TD_REPORT_15_SIZE: Final = 648  # bytes
 TEE_TCB_SVN: Final = slice(0, 16)  # where they stand
+REPORT_DATA: Final = slice(520, 584)
 TEE_TCB_SVN_2: Final = slice(584, 600)
 # TEE_TCB_SVN, MRSEAM, MRSIGNERSEAM, SEAMATTRIBUTES, TDATTRIBUTES, XFAM, MRTD, MRCONFIGID, MROWNER, MROWNERCONFIG,
 # RTMR0 to 3, REPORTDATA; version 1.5 appends TEE_TCB_SVN_2 and MRSERVICETD.

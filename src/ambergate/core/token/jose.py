@@ -12,7 +12,7 @@ import functools
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, cast
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -127,10 +127,14 @@ def _header(alg: str, jku: str | None, kid: str) -> bytes:
 
 
 def _signature(message: bytes, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, alg: str) -> bytes:
-    """RFC 7518, 3.3 to 3.5. By `cryptography` itself: the library that reads tokens would look each key over anew."""
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        r, s = decode_dss_signature(key.sign(message, _ES256))
+    """RFC 7518, 3.3 to 3.5, by a key of that algorithm.
+
+    By `cryptography` itself: the library that reads tokens would look each key over anew.
+    """
+    if alg == "ES256":
+        r, s = decode_dss_signature(cast("ec.EllipticCurvePrivateKey", key).sign(message, _ES256))
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+    key = cast("rsa.RSAPrivateKey", key)
     if alg == "RS256":
         return key.sign(message, padding.PKCS1v15(), hashes.SHA256())
     return key.sign(message, _PS384, hashes.SHA384())
@@ -138,7 +142,10 @@ def _signature(message: bytes, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateK
 
 def _encode(data: bytes) -> bytes:
     """Base64url without padding (RFC 7515, 2)."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=")
+    return binascii.b2a_base64(data, newline=False).translate(_TO_URL_SAFE).rstrip(b"=")
+
+
+_TO_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
 class KeySet:

@@ -24,12 +24,12 @@ from ambergate.core.collateral.certificates import END_OF_CERTIFICATE
 from ambergate.core.errors import NotGenuine
 from ambergate.core.measurements import Ppid
 from ambergate.core.quote.codec import encode_quote, parse_quote
-from ambergate.core.quote.layout import MAX_QUOTE, MAX_TRAILING, PCK_CERT_CHAIN, TeeType
+from ambergate.core.quote.layout import PCK_CERT_CHAIN
 from ambergate.core.quote.parts import cut_quote
-from ambergate.core.quote.report import REPORT_DATA, read_enclave_report
-from ambergate.core.quote.td_report import read_td_report
+from ambergate.core.quote.report import REPORT_DATA
 from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.core.verify.chain import check_pck_revocation, prove_issuers, prove_lists, prove_pck, read_pck
+from ambergate.core.verify.cut import Cut, cut_for_memory, judged_of
 from ambergate.core.verify.qe import prove_qe_report
 from ambergate.core.verify.recent import Recent
 from ambergate.core.verify.signatures import is_signed_raw
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from ambergate.core.collateral.bundle import Collateral
     from ambergate.core.collateral.certificates import Certificate
     from ambergate.core.collateral.pck import PckExtension, RawPlatform
+    from ambergate.core.quote.layout import TeeType
     from ambergate.core.quote.parts import QuoteParts
     from ambergate.core.quote.report import EnclaveReport
     from ambergate.core.quote.td_report import TdReport
@@ -69,38 +70,15 @@ MAX_KNOWN: Final = 256  # bundles under one CA; each takes about 100 KiB
 
 _NOBODY: Final = bytes(Ppid.WIDTH)
 
-# First eight bytes of the header (version, attestation key type, TEE type) -> where the report begins and ends.
-_SHAPES: Final = {
-    bytes.fromhex("0300020000000000"): (48, 432),
-    bytes.fromhex("0400020000000000"): (48, 432),
-    bytes.fromhex("0400020081000000"): (48, 632),
-    bytes.fromhex("0500020000000000"): (54, 438),
-    bytes.fromhex("0500020081000000"): (54, None),  # the body's descriptor says
-}
-_TDX: Final = TeeType.TDX.value  # the first octet of the TEE type
 
+class _Kind:
+    """What was judged of a kind of platforms under one bundle. Its identity is the kind's name: no other is equal."""
 
-class Cut(NamedTuple):
-    """A quote cut into what is always checked and the digest of what may be remembered. Nothing of it is proven.
+    __slots__ = ("platform", "tcb")
 
-    `digest` names all of a quote that its platform decides: two quotes of one digest have one shape, one kind of TEE,
-    and one certificate chain. Whatever was read from these of one, holds of the other.
-    """
-
-    raw: bytes
-    report: bytes  # of the enclave or TD
-    signed: bytes
-    signature: bytes
-    digest: bytes
-
-    @property
-    def tee(self) -> TeeType:
-        """Whose report it is."""
-        return TeeType.TDX if self.raw[4] == _TDX else TeeType.SGX
-
-    def read_report(self) -> EnclaveReport | TdReport:
-        """The report, parsed."""
-        return read_enclave_report(self.report) if self.tee is TeeType.SGX else read_td_report(self.report)
+    def __init__(self, tcb: TcbVerdict, platform: RawPlatform) -> None:
+        self.tcb = tcb
+        self.platform = platform  # without what identifies the machine
 
 
 class _Known(NamedTuple):
@@ -111,9 +89,9 @@ class _Known(NamedTuple):
     intermediate: Certificate
     endorsements: Endorsements
     window: Window
-    kinds: dict[Hashable, tuple[TcbVerdict, RawPlatform]]  # what was judged of platforms of one kind, each once
+    kinds: dict[Hashable, _Kind]  # of platforms, each judged once
 
-    def judge(self, trail: Trail, claim: Claim, platform: RawPlatform) -> tuple[TcbVerdict, RawPlatform]:
+    def judge(self, trail: Trail, claim: Claim, platform: RawPlatform) -> _Kind:
         """What `judge` says of a platform, and the platform without what identifies the machine.
 
         Signatures are always checked. All else that is judged depends on the platform's kind, the QE report and, for a
@@ -124,7 +102,7 @@ class _Known(NamedTuple):
         """
         parts = claim.parts
         kind = platform._replace(ppid=_NOBODY, platform_instance_id=None)
-        key = (kind, parts.kind, parts.qe_report[: REPORT_DATA.start], _judged_of(parts.header, parts.body))
+        key = (kind, parts.kind, parts.qe_report[: REPORT_DATA.start], judged_of(parts.header, parts.body))
         judged = self.kinds.get(key)
         if judged is not None:
             prove_qe_report(trail, parts, claim.pck)
@@ -132,18 +110,17 @@ class _Known(NamedTuple):
             return judged
         if len(self.kinds) > MAX_KINDS:
             self.kinds.clear()
-        return self.kinds.setdefault(key, (judge(trail, claim, platform, self.endorsements), kind))
+        return self.kinds.setdefault(key, _Kind(judge(trail, claim, platform, self.endorsements), kind))
 
 
-class _Fact(NamedTuple):
+class Fact(NamedTuple):
     """That the holder of this key is a quoting enclave of Intel's on this platform, while the window holds."""
 
     attestation_key: EllipticCurvePublicKey
     collateral: Collateral
     not_before: datetime
     not_after: datetime
-    tcb: TcbVerdict
-    kind: RawPlatform  # the platform, without what identifies the machine
+    kind: _Kind
     machine: tuple[bytes, bytes | None]  # that: PPID, and platform instance id where there is one
     pck: Dated
     known: _Known
@@ -152,7 +129,12 @@ class _Fact(NamedTuple):
     def platform(self) -> PckExtension:
         """The platform as its PCK certificate describes it."""
         ppid, instance = self.machine
-        return self.kind._replace(ppid=ppid, platform_instance_id=instance).typed()
+        return self.kind.platform._replace(ppid=ppid, platform_instance_id=instance).typed()
+
+    @property
+    def tcb(self) -> TcbVerdict:
+        """What Intel says of it."""
+        return self.kind.tcb
 
 
 class Verifier:
@@ -165,7 +147,7 @@ class Verifier:
 
     def __init__(self, *, anchor: TrustAnchor | None = None, max_platforms: int = MAX_PLATFORMS) -> None:
         self.anchor = anchor or TrustAnchor.intel()
-        self._platforms: Recent[bytes, _Fact] = Recent(max_platforms)
+        self._platforms: Recent[bytes, Fact] = Recent(max_platforms)
         self._known: Recent[tuple[bytes, Collateral], _Known] = Recent(MAX_KNOWN)
 
     def verify(self, raw: bytes, collateral: Collateral, *, at: datetime) -> VerifiedQuote:
@@ -181,29 +163,29 @@ class Verifier:
             NotGenuine: with the failing step.
             ValueError: `at` has no time zone.
         """
-        if at.tzinfo is None:
-            msg = "`at` must say its time zone"
-            raise ValueError(msg)
+        _check_zone(at)
         raw = bytes(raw)
         cut = cut_for_memory(raw)
         if cut is None:
             return verify_quote(parse_quote(raw), collateral, at=at, anchor=self.anchor)
         return self._verify(cut, collateral, at)
 
-    def knows(self, cut: Cut, collateral: Collateral, *, at: datetime) -> bool:
-        """Whether `verify_cut` has but one signature to check."""
-        return _holds(self._platforms.get(cut.digest), collateral, at)
+    def known(self, cut: Cut, collateral: Collateral, *, at: datetime) -> Fact | None:
+        """What is known of the platform of this quote: `verify_known` then has but one signature to check."""
+        _check_zone(at)
+        fact = self._platforms.get(cut.digest)
+        return fact if _holds(fact, collateral, at) else None
 
-    def verify_cut(self, cut: Cut, collateral: Collateral, *, at: datetime) -> VerifiedQuote:
-        """As `verify`, of a quote that was cut already."""
-        if at.tzinfo is None:
-            msg = "`at` must say its time zone"
-            raise ValueError(msg)
-        return self._verify(cut, collateral, at)
+    def verify_known(self, cut: Cut, fact: Fact, *, at: datetime) -> VerifiedQuote:
+        """As `verify`, of a quote of whose platform this is known, for that collateral and at that instant."""
+        _check_zone(at)
+        if is_signed_raw(fact.attestation_key, cut.signature, cut.signed):
+            return _Recalled.of(cut, fact, at)
+        return self._verify(cut, fact.collateral, at)
 
     def _verify(self, cut: Cut, collateral: Collateral, at: datetime) -> VerifiedQuote:
-        fact = self._platforms.get(cut.digest)
-        if _holds(fact, collateral, at) and is_signed_raw(fact.attestation_key, cut.signature, cut.signed):
+        fact = self.known(cut, collateral, at=at)
+        if fact is not None and is_signed_raw(fact.attestation_key, cut.signature, cut.signed):
             return _Recalled.of(cut, fact, at)
         fact = self._prove(cut.raw, collateral, at)
         if fact is not None:
@@ -211,7 +193,7 @@ class Verifier:
             return _Recalled.of(cut, fact, at)
         return verify_quote(parse_quote(cut.raw), collateral, at=at, anchor=self.anchor)
 
-    def _prove(self, raw: bytes, collateral: Collateral, at: datetime) -> _Fact | None:
+    def _prove(self, raw: bytes, collateral: Collateral, at: datetime) -> Fact | None:
         """The steps of `verify_quote`, those that depend on the collateral alone at most once. None: one failed."""
         trail = Unread()
         try:
@@ -224,11 +206,11 @@ class Verifier:
             not_after = min(known.window.not_after, pck.window.not_after)
             if not not_before <= at <= not_after:
                 return None
-            tcb, kind = known.judge(trail, claim, platform)
+            kind = known.judge(trail, claim, platform)
         except NotGenuine:
             return None
         machine = platform.ppid, platform.platform_instance_id
-        return _Fact(claim.attestation_key, collateral, not_before, not_after, tcb, kind, machine, pck, known)
+        return Fact(claim.attestation_key, collateral, not_before, not_after, kind, machine, pck, known)
 
     def _claim(self, trail: Trail, parts: QuoteParts, collateral: Collateral) -> tuple[Claim, _Known]:
         """The quote's certificates, and what is known under the two that certify platforms.
@@ -253,7 +235,13 @@ class Verifier:
         return claim, known
 
 
-def _holds(fact: _Fact | None, collateral: Collateral, at: datetime) -> TypeGuard[_Fact]:
+def _check_zone(at: datetime) -> None:
+    if at.tzinfo is None:
+        msg = "`at` must say its time zone"
+        raise ValueError(msg)
+
+
+def _holds(fact: Fact | None, collateral: Collateral, at: datetime) -> TypeGuard[Fact]:
     """Whether a fact says anything of this collateral at this instant."""
     return (
         fact is not None
@@ -265,14 +253,15 @@ def _holds(fact: _Fact | None, collateral: Collateral, at: datetime) -> TypeGuar
 class _Recalled(VerifiedQuote):
     """A verdict that rests on memory. Its quote is parsed, and its steps are taken again, when somebody asks."""
 
-    __slots__ = ("_cut", "_fact", "_report")
+    __slots__ = ("_cut", "_digest", "_fact", "_report")
 
     _cut: Cut | None  # None, like the fact: somebody made this of another verdict, with other values
-    _fact: _Fact
+    _digest: bytes
+    _fact: Fact
     _report: EnclaveReport | TdReport
 
     @classmethod
-    def of(cls, cut: Cut, fact: _Fact, at: datetime) -> VerifiedQuote:
+    def of(cls, cut: Cut, fact: Fact, at: datetime) -> VerifiedQuote:
         self = cls.__new__(cls)
         _put_cut(self, cut)  # the class is frozen for everybody else
         _put_fact(self, fact)
@@ -290,6 +279,16 @@ class _Recalled(VerifiedQuote):
         return self._report
 
     @property
+    def report_data(self) -> bytes:
+        """As `VerifiedQuote.report_data`; nothing is parsed."""
+        return self.report.report_data.value if self._cut is None else self._cut.report_data
+
+    @property
+    def kind(self) -> Hashable | None:
+        """As `VerifiedQuote.kind`: the kind of platform under its bundle, and the report but for REPORTDATA."""
+        return None if self._cut is None else (self._fact.kind, self._cut.rest)
+
+    @property
     def window(self) -> Window:
         """As `VerifiedQuote.window`: that of the fact is made of the same dates."""
         return common_window(self.dates) if self._cut is None else Window(self._fact.not_before, self._fact.not_after)
@@ -297,7 +296,7 @@ class _Recalled(VerifiedQuote):
     @property
     def quote_digest(self) -> bytes:
         """As `VerifiedQuote.quote_digest`: what is encoded again is what came."""
-        return hashlib.sha256(encode_quote(self.quote) if self._cut is None else self._cut.raw).digest()
+        return self._digest
 
     def __getattr__(self, name: str) -> object:
         """Everything else, which is made at first use."""
@@ -305,6 +304,8 @@ class _Recalled(VerifiedQuote):
         match name:
             case "_report":
                 value = self.quote.body if self._cut is None else self._cut.read_report()
+            case "_digest":
+                value = hashlib.sha256(encode_quote(self.quote) if self._cut is None else self._cut.raw).digest()
             case "_cut":
                 value = None
             case "quote" if self._cut is not None:
@@ -326,30 +327,3 @@ class _Recalled(VerifiedQuote):
 # How the frozen class is filled: by its slots.
 _put_cut, _put_fact = (_Recalled.__dict__[slot].__set__ for slot in ("_cut", "_fact"))
 _put_at = VerifiedQuote.__dict__["at"].__set__
-
-
-def cut_for_memory(raw: bytes) -> Cut | None:
-    """The quote cut up; None where its shape is not plain, which the parser then judges."""
-    begins, ends = _SHAPES.get(raw[:8], (0, None))
-    if begins == 54:
-        ends = 54 + int.from_bytes(raw[50:54], "little")
-    if ends is None or len(raw) > MAX_QUOTE:
-        return None
-    data = ends + 4
-    stops = data + int.from_bytes(raw[ends:data], "little")
-    if not data + 128 <= stops <= len(raw) <= stops + MAX_TRAILING:
-        return None
-    # What the verdict depends on besides the signature: header (but for user data), descriptor, parts of a TD's report.
-    digest = hashlib.sha256(raw[data + 64 : stops])
-    if begins == 48:
-        digest.update(raw[:28])
-    else:
-        digest.update(raw[:28] + raw[48:54])
-    report = raw[begins:ends]
-    digest.update(_judged_of(raw, report))
-    return Cut(raw, report, raw[:ends], raw[data : data + 64], digest.digest())
-
-
-def _judged_of(header: bytes, report: bytes) -> bytes:
-    """What the verdict depends on of a report: of a TD's, SVNs, module signer and module attributes."""
-    return report[:16] + report[64:120] + report[584:600] if header[4] == _TDX else b""

@@ -12,7 +12,7 @@ from ambergate.core.collateral.crl import crl_der
 from ambergate.core.quote.codec import encode_quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Hashable, Iterable, Sequence
     from datetime import datetime
 
     from ambergate.core.collateral.bundle import Collateral
@@ -174,6 +174,20 @@ class VerifiedQuote:
     def report(self) -> EnclaveReport | TdReport:
         """The proven report of the enclave or TD."""
         return self.quote.body
+
+    @property
+    def report_data(self) -> bytes:
+        """The proven REPORTDATA: 64 bytes of the enclave's or TD's choice."""
+        return self.report.report_data.value
+
+    @property
+    def kind(self) -> Hashable | None:
+        """What this verdict has in common with others of its kind; None: nothing is known of others.
+
+        Verdicts of one kind differ in their instant, the window in which they hold, what identifies the machine, the
+        quote's digest and REPORTDATA, and in nothing else that is proven. A name within one process.
+        """
+        return None
 
     @property
     def enclave(self) -> EnclaveReport:

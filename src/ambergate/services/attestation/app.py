@@ -17,7 +17,7 @@ from ambergate.services.attestation.health import collateral_check, keys_check
 from ambergate.services.attestation.keyring import KeyRing
 from ambergate.services.attestation.management import Management
 from ambergate.services.attestation.management_routes import policy_routes
-from ambergate.services.attestation.metrics import CountedAudit, CountedEngine
+from ambergate.services.attestation.metrics import CountedAudit
 from ambergate.services.attestation.named import NamedPolicies
 from ambergate.services.attestation.nonces import KEY_BYTES, Nonces
 from ambergate.services.attestation.operations import openapi
@@ -197,7 +197,7 @@ def create_app(  # noqa: PLR0913  # each is a part of its own
     nonces = Nonces(state.nonce_key, lifetime=config.nonce_lifetime, token_bytes=token_bytes)
     keys = KeyRing(state.token_keys, config.key_rules, now=now)
     issuer = _issuer(config, keys.current(), lambda: token_id(now(), token_bytes))
-    audit, engines = _counted(state, roots, metrics)
+    audit = _counted(state, roots, metrics)
     attestation = Attestation(
         roots=roots,
         policy=config.policy,
@@ -205,7 +205,9 @@ def create_app(  # noqa: PLR0913  # each is a part of its own
         keys=keys,
         issuer=issuer,
         audit=audit,
-        named=NamedPolicies(KnownPolicies(state.policies, now=now), engines),
+        named=NamedPolicies(
+            KnownPolicies(state.policies, now=now), state.engines, judged=None if metrics is None else metrics.judged
+        ),
         seen=state.platforms,
         spans=spans,
     )
@@ -243,14 +245,11 @@ def _issuer(config: Config, pki: TokenPki, new_id: Callable[[], uuid.UUID]) -> I
     )
 
 
-def _counted(
-    state: State, roots: Sequence[Trust], metrics: AttestationMetrics | None
-) -> tuple[Audit, Mapping[PolicyLanguage, PolicyEngine]]:
-    """The audit trail and the policies' engines, counted where somebody counts."""
+def _counted(state: State, roots: Sequence[Trust], metrics: AttestationMetrics | None) -> Audit:
+    """The audit trail, counted where somebody counts."""
     trail = AuditTrail(state.audit, request_names)
     if metrics is None:
-        return trail, state.engines
+        return trail
     metrics.keeps(state.database, state.audit)
     metrics.collateral_of(roots)
-    engines = {language: CountedEngine(language, engine, metrics) for language, engine in state.engines.items()}
-    return CountedAudit(trail, metrics), engines
+    return CountedAudit(trail, metrics)

@@ -41,7 +41,7 @@ def check_binding(verified: VerifiedQuote, evidence: Evidence, fresh: bytes) -> 
     if evidence.rule is Rule.FIRST_HALF:
         _wanted_tee(verified, TeeType.SGX)
         if data:
-            _compare(verified.report.report_data.value[:HALF], hashlib.sha256(data).digest())
+            _compare(verified.report_data[:HALF], hashlib.sha256(data).digest())
         return False
     if evidence.rule is Rule.AZURE_TD or (evidence.rule is Rule.EITHER and _looks_like_azure(verified, data)):
         _check_azure(verified, evidence, fresh)
@@ -50,7 +50,7 @@ def check_binding(verified: VerifiedQuote, evidence: Evidence, fresh: bytes) -> 
         sgx = verified.tee is TeeType.SGX
         bound = fresh + data
         _compare(
-            verified.report.report_data.value,
+            verified.report_data,
             hashlib.sha256(bound).digest() + bytes(HALF) if sgx else hashlib.sha512(bound).digest(),
         )
     return False
@@ -59,14 +59,14 @@ def check_binding(verified: VerifiedQuote, evidence: Evidence, fresh: bytes) -> 
 def _looks_like_azure(verified: VerifiedQuote, data: bytes) -> bool:
     """A TD whose REPORTDATA is SHA-256 of the data and zeros: by the other rule no TD gets there."""
     wanted = hashlib.sha256(data).digest() + bytes(HALF)
-    return bool(data) and verified.tee is TeeType.TDX and verified.report.report_data.value == wanted
+    return bool(data) and verified.tee is TeeType.TDX and verified.report_data == wanted
 
 
 def _check_azure(verified: VerifiedQuote, evidence: Evidence, fresh: bytes) -> None:
     """The paravisor's rule: REPORTDATA is SHA-256 of the runtime JSON and zeros; in it the TD chose `user-data`."""
     _wanted_tee(verified, TeeType.TDX)
     runtime = evidence.runtime_data or b""
-    _compare(verified.report.report_data.value, hashlib.sha256(runtime).digest() + bytes(HALF))
+    _compare(verified.report_data, hashlib.sha256(runtime).digest() + bytes(HALF))
     told = _runtime_json(runtime).get(_USER_DATA)
     bound = fresh + (evidence.user_data or b"")
     if not bound:

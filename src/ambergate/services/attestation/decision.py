@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ class Decision:
     Attributes:
         at: when it was made.
         key_id: of the caller's API key; None: it showed none.
-        quote_hash: SHA-256 of the quote as it came.
+        quote: as it came.
         verified: what was proven; None: nothing.
         claims: the same as claims, where it was found welcome.
         simulated: whether the root is a software platform's.
@@ -38,7 +39,7 @@ class Decision:
 
     at: datetime
     key_id: UUID | None
-    quote_hash: bytes
+    quote: bytes = field(repr=False)
     verified: VerifiedQuote | None = None
     claims: Mapping[str, object] | None = None
     simulated: bool | None = None
@@ -47,6 +48,11 @@ class Decision:
     profile: Profile | None = None
     algorithm: str | None = None
     error: AmberError | None = None
+
+    @property
+    def quote_hash(self) -> bytes:
+        """SHA-256 of the quote as it came."""
+        return hashlib.sha256(self.quote).digest() if self.verified is None else self.verified.quote_digest
 
 
 def is_refusal(error: AmberError) -> bool:

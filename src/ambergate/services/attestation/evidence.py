@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ambergate.core.token.names import Profile
 
@@ -23,8 +22,7 @@ class Rule(enum.Enum):
     FIRST_HALF = enum.auto()  # SHA-256 of the runtime data in the first half; the second is not looked at
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Evidence(NamedTuple):
     """A request, decoded and bounded.
 
     Attributes:

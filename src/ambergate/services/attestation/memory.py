@@ -8,7 +8,7 @@ longer, there is no answer (ADR 0028).
 from __future__ import annotations
 
 import threading
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from ambergate.core.errors import Unavailable
@@ -25,6 +25,7 @@ TRUST: Final = timedelta(seconds=5)  # the promise of docs/api-keys.md
 MISSED: Final = timedelta(milliseconds=500)
 RETRY: Final = timedelta(milliseconds=500)  # after the database did not answer
 _NEVER: Final = timedelta.max
+_NO_TIME: Final = (datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC))
 
 
 class Memory(Generic[K, V]):
@@ -42,11 +43,13 @@ class Memory(Generic[K, V]):
         self._known: dict[K, V] = {}
         self._number = 0
         self._read_at: datetime | None = None
+        self._fresh = _NO_TIME  # from when to when what is known is
         self._failure: tuple[datetime, Unavailable] | None = None
 
     def at_hand(self, key: K) -> V | None:
         """What is known of it and fresh; None: `get` may know. Waits for nothing."""
-        return self._known.get(key) if self._age(self._now()) < REFRESH else None
+        begins, ends = self._fresh
+        return self._known.get(key) if begins <= self._now() < ends else None
 
     def get(self, key: K) -> V | None:
         """What is known of it; None: there is nothing. May wait for the database.
@@ -90,3 +93,4 @@ class Memory(Generic[K, V]):
             self._known = {}
         self._known.update(changed)
         self._number, self._read_at, self._failure = number, at, None
+        self._fresh = at, at + REFRESH

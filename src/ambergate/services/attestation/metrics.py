@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client.core import GaugeMetricFamily
@@ -12,10 +11,10 @@ from ambergate.services.attestation.ports import Keeper
 from ambergate.services.web.metrics import Counts, Metrics, Timings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from ambergate.core.appraise.named import Policy, PolicyEngine, PolicyLanguage, PolicyOutcome
+    from ambergate.core.appraise.named import PolicyLanguage, PolicyOutcome
     from ambergate.services.attestation.decision import Decision
     from ambergate.services.attestation.ports import Audit, Holding
     from ambergate.services.attestation.usecase import Trust
@@ -67,7 +66,7 @@ class AttestationMetrics(Metrics):
     def decided(self, decision: Decision) -> None:
         """A decision is in the audit log."""
         verified, error = decision.verified, decision.error
-        tee = NONE if verified is None else verified.quote.tee.name
+        tee = NONE if verified is None else verified.tee.name
         status = NONE if verified is None else verified.tcb_status.value
         self._decisions.add("issued" if error is None else "refused", tee, status)
         if error is None:
@@ -99,26 +98,6 @@ class CountedAudit:
         """As the trail's."""
         await self._audit.record(decision)
         self._metrics.decided(decision)
-
-
-class CountedEngine:
-    """An engine whose outcomes are counted and timed. Fits `PolicyEngine`."""
-
-    def __init__(self, language: PolicyLanguage, engine: PolicyEngine, metrics: AttestationMetrics) -> None:
-        self._language = language
-        self._engine = engine
-        self._metrics = metrics
-
-    def evaluate(self, policy: Policy, claims: Mapping[str, object], /, *, at: datetime) -> PolicyOutcome:
-        """As the engine's."""
-        began = time.monotonic()
-        outcome = self._engine.evaluate(policy, claims, at=at)
-        self._metrics.judged(self._language, outcome, time.monotonic() - began)
-        return outcome
-
-    def check(self, policy: Policy, /) -> None:
-        """As the engine's."""
-        self._engine.check(policy)
 
 
 class _Collateral:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ambergate.core.errors import Malformed, NotGenuine
 
@@ -28,8 +27,7 @@ _FORMAT: Final = f"%Y-%m-%d %H:%M:%S{_ZONE}"
 _DOMAIN: Final = b"ambergate nonce v1\x00"
 
 
-@dataclass(frozen=True, slots=True)
-class Nonce:
+class Nonce(NamedTuple):
     """A nonce as it travels: three strings of standard base64."""
 
     val: str

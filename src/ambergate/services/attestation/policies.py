@@ -88,6 +88,10 @@ class LateRego:
         """As `RegoEngine.recall`."""
         return None if self._made is None else self._made.recall(policy, claims)
 
+    def lasts(self, policy: Policy, /) -> bool:
+        """As `RegoEngine.lasts`."""
+        return self._made is not None and self._made.lasts(policy)
+
     def check(self, policy: Policy, /) -> None:
         """As `RegoEngine.check`."""
         self._engine().check(policy)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ambergate.core.appraise.appraisal import appraise
+from ambergate.core.appraise.appraisal import Appraiser
 from ambergate.core.appraise.grace import verify_within_grace
 from ambergate.core.collateral.certificates import read_pem_chain
 from ambergate.core.collateral.needs import needs_of
@@ -23,7 +22,8 @@ from ambergate.core.quote.layout import PCK_CERT_CHAIN
 from ambergate.core.token.claims import SIMULATED_SUFFIX
 from ambergate.core.token.issue import Issuance, issue_token
 from ambergate.core.token.names import Profile
-from ambergate.core.verify.memo import Verifier, cut_for_memory
+from ambergate.core.verify.cut import cut_for_memory
+from ambergate.core.verify.memo import Verifier
 from ambergate.core.verify.steps import BY_ID
 from ambergate.core.verify.verifier import prove_certified
 from ambergate.services.attestation.binding import check_binding
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
     from ambergate.core.appraise.appraisal import Appraisal
     from ambergate.core.appraise.named import Policy
     from ambergate.core.appraise.policy import AppraisalPolicy
-    from ambergate.core.collateral.bundle import Collateral
     from ambergate.core.collateral.needs import Needs
     from ambergate.core.quote.layout import Quote
     from ambergate.core.token.jose import SigningKey
     from ambergate.core.verify.anchors import TrustAnchor
-    from ambergate.core.verify.memo import Cut
+    from ambergate.core.verify.cut import Cut
+    from ambergate.core.verify.memo import Fact
     from ambergate.core.verify.verdict import VerifiedQuote
     from ambergate.services.attestation.evidence import Evidence
     from ambergate.services.attestation.known import Platform
@@ -117,7 +117,7 @@ class _Ready(NamedTuple):
     platform: Platform
     trust: Trust
     verifier: Verifier
-    collateral: Collateral
+    fact: Fact
     policies: tuple[Policy, ...]
     key: SigningKey
 
@@ -166,6 +166,7 @@ class Attestation:
         sources = ((trust.anchor.key, trust.collateral) for trust in roots)
         self._at_hand = {key: source for key, source in sources if isinstance(source, CollateralAtHand)}
         self._policy = policy
+        self._appraiser = Appraiser(policy)
         self._nonces = nonces
         self._keys = keys
         self._issuer = issuer
@@ -215,7 +216,7 @@ class Attestation:
         return judged.token
 
     def _judge(self, evidence: Evidence, caller: Caller, at: datetime, ready: _Ready | None) -> Judged:
-        decision = Decision(at=at, key_id=caller.key_id, quote_hash=hashlib.sha256(evidence.quote).digest())
+        decision = Decision(at=at, key_id=caller.key_id, quote=evidence.quote)
         try:
             return Judged(decision, self._decide(evidence, caller, decision, ready))
         except AmberError as error:
@@ -234,11 +235,13 @@ class Attestation:
         decision.verified, decision.simulated = verified, trust.simulated
         azure = check_binding(verified, evidence, fresh)
         self._known.saw(platform, verified, at=at)
-        appraisal = appraise(verified, self._policy, at=at)
+        appraisal = self._appraiser.appraise(verified, at=at)
         decision.claims = appraisal.claims
-        judge = self._named.judge if ready is None else self._named.recall
         with self._spans.within("policies"):
-            decision.policies = judge(policies, appraisal.claims, at=at)
+            if ready is None:
+                decision.policies = self._named.judge(policies, appraisal.claims, at=at)
+            else:
+                decision.policies = self._named.recall(policies, appraisal.claims, at=at, kind=verified.kind)
         if evidence.policy_must_match or caller.policy_must_match:
             check_matched(decision.policies)
         algorithm = _algorithm(evidence, caller)
@@ -261,15 +264,16 @@ class Attestation:
         trust, verifier = self._roots[needs.root_key]
         source = self._at_hand.get(needs.root_key)
         collateral = None if source is None else source.at_hand(fmspc=needs.fmspc, ca=needs.ca, tee=needs.tee)
-        if collateral is None or not verifier.knows(cut, collateral, at=at):
+        fact = None if collateral is None else verifier.known(cut, collateral, at=at)
+        if fact is None:
             return None
         policies, key = self._named.at_hand(evidence, caller), self._keys.at_hand(_algorithm(evidence, caller))
         if policies is None or key is None:
             return None
-        return _Ready(cut, platform, trust, verifier, collateral, policies, key)
+        return _Ready(cut, platform, trust, verifier, fact, policies, key)
 
     def _verify_ready(self, ready: _Ready, at: datetime) -> tuple[Trust, Platform, VerifiedQuote]:
-        return ready.trust, ready.platform, ready.verifier.verify_cut(ready.cut, ready.collateral, at=at)
+        return ready.trust, ready.platform, ready.verifier.verify_known(ready.cut, ready.fact, at=at)
 
     def _verify(self, raw: bytes, at: datetime) -> tuple[Trust, Platform | None, VerifiedQuote]:
         cut = cut_for_memory(raw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -192,9 +193,14 @@ def _policy_ids(texts: list[str]) -> tuple[UUID, ...]:
     if len(texts) > MAX_POLICY_IDS:
         raise _bad("too many policy ids", seen=len(texts), wanted=f"at most {MAX_POLICY_IDS}")
     try:
-        return tuple(UUID(text) for text in texts)
+        return tuple([_policy_id(text) for text in texts])
     except ValueError as exc:
         raise _bad("a policy id is no UUID", seen=str(exc)) from exc
+
+
+@functools.lru_cache(1024)  # the same few are named again and again
+def _policy_id(text: str) -> UUID:
+    return UUID(text)
 
 
 def _bad(message: str, *, seen: object = None, wanted: object = None) -> Malformed:

@@ -20,6 +20,7 @@ MAX_BODY: Final = 500_000  # bytes; the documented limit of the service whose pr
 BODY_SECONDS: Final = 30.0  # for the whole body; 500 kB at 17 kB/s
 _MAX_SEEN: Final = 200  # characters of a parser's words that are repeated to the sender
 _OTHER: Final = -(1 << 32)
+_MANY: Final = 64  # colons; known requests have some ten
 _DRAIN: Final = 8  # times the limit that is still read and thrown away, so that the sender sees our answer
 
 
@@ -66,19 +67,31 @@ def _plain(body: bytes, kind: type[T]) -> T | None:
         value = msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    return value if body.count(b":") == _members(value) else None
+    return value if isinstance(value, msgspec.Struct) and _colons(body) == _members(value) else None
 
 
-def _members(value: object) -> int:
+def _members(value: msgspec.Struct) -> int:
     """How many members a structure of text has, and those in it; below zero: there is something else in it."""
-    if isinstance(value, str | bool):
-        return 0
-    if isinstance(value, list):
-        return 0 if all(isinstance(each, str) for each in value) else _OTHER
-    if not isinstance(value, msgspec.Struct):
-        return _OTHER
-    parts = [part for name in value.__struct_fields__ if (part := getattr(value, name)) is not None]
-    return len(parts) + sum([_members(part) for part in parts if type(part) is not str])
+    members = 0
+    for part in msgspec.structs.astuple(value):
+        if part is None:
+            continue
+        members += 1
+        if isinstance(part, msgspec.Struct):
+            members += _members(part)
+        elif not (isinstance(part, str | bool) or (isinstance(part, list) and all(type(each) is str for each in part))):
+            return _OTHER
+    return members
+
+
+def _colons(body: bytes) -> int:
+    """`body.count(b":")`, in a tenth of its time where there are few in much: `find` looks at many bytes at once."""
+    found, at = 0, body.find(b":")
+    while at >= 0:
+        if (found := found + 1) > _MANY:
+            return body.count(b":")
+        at = body.find(b":", at + 1)
+    return found
 
 
 def parse(body: bytes) -> object:

@@ -127,7 +127,10 @@ class _Exchange:
             headers.append((b"trace-id", self.trace_id.encode()))
             if self.request_id is not None:
                 headers.append((b"request-id", self.request_id))
-            if not any(name == b"cache-control" for name, _ in headers):
+            for name, _ in headers:
+                if name == b"cache-control":
+                    break
+            else:
                 headers.append((b"cache-control", b"no-store"))
         await self._send(message)
 
@@ -142,7 +145,10 @@ class _Exchange:
 
 def _request_id(scope: Scope) -> bytes | None:
     """The caller's request id; an empty one counts as none, because one client always sends the header."""
-    return next((value for name, value in scope["headers"] if name == b"request-id" and value), None)
+    for name, value in scope["headers"]:
+        if name == b"request-id" and value:
+            return bytes(value)
+    return None
 
 
 async def _refuse_request_id(scope: Scope, receive: Receive, exchange: _Exchange) -> None:

@@ -75,11 +75,10 @@ class _JsonResponse(Response):
         self.status_code = status
         self.background = None
         self.body = content
-        self.raw_headers = [
-            *((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (headers or {}).items()),
-            (b"content-length", b"%d" % len(content)),
-            (b"content-type", b"application/json"),
-        ]
+        self.raw_headers = [(b"content-length", b"%d" % len(content)), (b"content-type", b"application/json")]
+        if headers:
+            more = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+            self.raw_headers[:0] = more
 
 
 def status_of(error: AmberError, statuses: Sequence[tuple[type[AmberError], int]] = STATUSES) -> int:
