@@ -173,7 +173,7 @@ def build_gramine(
     import tempfile
 
     from ambergate.graminize.gsc.building import write_gramine_context
-    from ambergate.graminize.gsc.engine import find_engine
+    from ambergate.graminize.gsc.engine import Build, find_engine
     from ambergate.graminize.gsc.names import checked
 
     checked(name)
@@ -185,7 +185,7 @@ def build_gramine(
     engine = find_engine(engine_name)
     with tempfile.TemporaryDirectory(prefix="amber-gsc-") as place:
         write_gramine_context(config, Path(place))
-        engine.build(Path(place), name, epoch=_epoch(), say=_say, no_cache=no_cache)
+        engine.build(Build(context=Path(place), tag=name, epoch=_epoch(), no_cache=no_cache), _say)
     _tell({"image": name, "notes": list(config.notes), "next": f'Gramine: Image: "{name}"'}, as_json=as_json)
 
 

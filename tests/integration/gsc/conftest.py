@@ -41,7 +41,10 @@ class Bench:
         return self.run([*AMBER, *arguments], **environ)
 
     def buildah(self, *arguments: str) -> str:
-        done = self.run(["buildah", *arguments])
+        return self.done("buildah", *arguments)
+
+    def done(self, *command: str) -> str:
+        done = self.run([*command])
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -55,6 +58,7 @@ class Bench:
             text=True,
             check=False,
             timeout=SECONDS,
+            start_new_session=True,  # an engine that cannot start a container may signal its whole group
         )
 
     def write(self, name: str, text: str) -> Path:
@@ -113,7 +117,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         pytest.skip(reason)
     place = tmp_path_factory.mktemp("storage")
     conf = place / "storage.conf"
-    conf.write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{place}/graph"\nrunroot = "{place}/run"\n')
+    conf.write_text(f'[storage]\ngraphroot = "{place}/graph"\nrunroot = "{place}/run"\n')
     environ = {**clean_environment(), "CONTAINERS_STORAGE_CONF": str(conf), "PATH": os.environ["PATH"]}
     bench = Bench(place, environ)
     _root_of(place / "root")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +23,7 @@ from ambergate.graminize.gsc import distro as distros
 from ambergate.graminize.gsc import names, recipe
 from ambergate.graminize.gsc.composition import Rules, as_template, composed, with_files
 from ambergate.graminize.gsc.config import AUTO
-from ambergate.graminize.gsc.engine import RECIPE
+from ambergate.graminize.gsc.engine import RECIPE, Build
 from ambergate.graminize.gsc.files import read_files
 from ambergate.graminize.gsc.layout import read_layout
 from ambergate.graminize.gsc.program import program_of
@@ -167,8 +167,8 @@ def build(job: Job, engine: Engine, say: Say) -> Built:
         context = Path(name) / "files"
         write_context(planned, context, job.epoch)
         say(f"building {files_image}: Gramine and the agent")
-        build_args, no_cache, epoch = job.build_args, job.no_cache, job.epoch
-        engine.build(context, files_image, epoch=epoch, say=say, no_cache=no_cache, build_args=build_args)
+        first = Build(context=context, tag=files_image, epoch=job.epoch, no_cache=job.no_cache)
+        engine.build(replace(first, build_args=job.build_args), say)
         try:
             say("measuring every file of it")
             with exported(files_image, engine, say) as (_, files):
@@ -178,7 +178,7 @@ def build(job: Job, engine: Engine, say: Say) -> Built:
             write_app_files(over, {name: text.encode() for name, text in app_files.items()})
             write_file(over / RECIPE, recipe.unsigned_recipe(files_image).encode())
             say(f"building {target}: the manifest, with {len(document['sgx']['trusted_files'])} trusted files")
-            engine.build(over, target, epoch=epoch, say=say, no_cache=no_cache)
+            engine.build(replace(first, context=over, tag=target), say)
         finally:
             if not job.keep:
                 _forget(engine, files_image)

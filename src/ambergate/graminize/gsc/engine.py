@@ -15,11 +15,11 @@ import os
 import re
 import shutil
 import subprocess
-import tarfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ambergate.core.errors import AmberError, SettingsError, Unavailable
+from ambergate.graminize.gsc.archive import unpack
 from ambergate.graminize.gsc.layout import ImageConfig, read_config
 
 if TYPE_CHECKING:
@@ -32,9 +32,10 @@ ENGINES: Final = ("buildah", "podman", "docker")  # in the order in which they a
 RECIPE: Final = "Dockerfile"
 KEPT_LINES: Final = 25  # of a failed step's output
 MAX_LINE: Final = 400  # characters of one of them
-_STEP: Final = re.compile(r"(?:\[[0-9/]+\] )?(?:STEP|Step) [0-9]+/[0-9]+ ?:")
-# Names that an OCI layout needs (Image Layout); as they are, they lead nowhere else.
-_OF_LAYOUT: Final = re.compile(r"index\.json|blobs/sha256/[0-9a-f]{64}", re.ASCII)
+# As buildah and podman write a step, docker's older builder, and BuildKit.
+_STEP: Final = re.compile(r"(?:\[[0-9/]+\] )?(?:STEP|Step) [0-9]+/[0-9]+ ?:|#[0-9]+ \[[^\]]*[0-9]+/[0-9]+\] ")
+# BuildKit's lines as they come, and images without statements about the build beside them.
+_PLAIN: Final = {"BUILDKIT_PROGRESS": "plain", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
 MAX_INSPECTED: Final = 4 * 1024 * 1024  # bytes of what an engine says of an image
 
 
@@ -42,6 +43,32 @@ class BuildFailed(AmberError):
     """A step of a build failed, or an engine did: with its last lines."""
 
     CODE = "build-failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """What an engine is to build.
+
+    Attributes:
+        context: directory with the recipe and the files that it names.
+        tag: the image's name.
+        epoch: all times of the image, in seconds since 1970; docker writes its own.
+        no_cache: do not use what earlier builds left.
+        build_args: values for the recipe's ARG.
+    """
+
+    context: Path
+    tag: str
+    epoch: int
+    no_cache: bool = False
+    build_args: Mapping[str, str] = field(default_factory=dict)
+
+    def command(self, program: str, *options: str) -> tuple[str, ...]:
+        """The command that builds it, in the words that all engines know, and what this one is told besides."""
+        arguments = [part for name, value in self.build_args.items() for part in ("--build-arg", f"{name}={value}")]
+        cache = ("--no-cache",) if self.no_cache else ()
+        place = ("--file", str(self.context / RECIPE), str(self.context))
+        return (program, "build", *options, "--tag", self.tag, *cache, *arguments, *place)
 
 
 class Engine(Protocol):
@@ -57,17 +84,8 @@ class Engine(Protocol):
         """A local image as an OCI layout."""
         ...
 
-    def build(
-        self,
-        context: Path,
-        tag: str,
-        *,
-        epoch: int,
-        say: Say,
-        no_cache: bool = False,
-        build_args: Mapping[str, str] | None = None,
-    ) -> None:
-        """An image by the recipe in a directory, all its times being `epoch`."""
+    def build(self, told: Build, say: Say) -> None:
+        """An image by the recipe in a directory."""
         ...
 
     def run(self, image: str, command: Sequence[str], volumes: Mapping[Path, str], say: Say) -> None:
@@ -84,19 +102,30 @@ def find_engine(name: str | None) -> Engine:
 
     Raises:
         SettingsError: there is none.
+        Unavailable: docker is asked for, and has no daemon.
     """
     wanted = ENGINES if name is None else (name,)
     for each in wanted:
         program = shutil.which(each)
-        if program is None or (name is None and each == "docker" and not _answers((program, "version"))):
+        if program is None:
             continue
-        return Buildah(program) if each == "buildah" else Docker(program, each)
+        if each == "docker" and not _answers((program, "version")):
+            if name is None:
+                continue
+            raise Unavailable("docker's daemon does not answer", seen="docker version failed", hint="--engine buildah")
+        return _adapter(each, program)
     raise SettingsError(
         "there is no engine that builds images here",
         seen=f"no {' and no '.join(wanted)} on PATH",
         wanted=" or ".join(ENGINES),
         hint="apt-get install buildah: it needs no daemon",
     )
+
+
+def _adapter(name: str, program: str) -> Engine:
+    if name == "buildah":
+        return Buildah(program)
+    return Podman(program) if name == "podman" else Docker(program)
 
 
 @dataclass(slots=True)
@@ -109,28 +138,16 @@ class Buildah:
     def config(self, image: str) -> ImageConfig:
         """As `Engine`. Raises: SettingsError: there is no such image here."""
         said = _json(_output((self.program, "inspect", "--type", "image", image), image))
-        return read_config(said.get("OCIv1") or {})
+        found = said.get("OCIv1") if isinstance(said, dict) else None
+        return read_config(found if isinstance(found, dict) else {})
 
     def export(self, image: str, directory: Path) -> None:
         """As `Engine`."""
         _run((self.program, "push", "--quiet", "--disable-compression", image, f"oci:{directory}"), _silent)
 
-    def build(
-        self,
-        context: Path,
-        tag: str,
-        *,
-        epoch: int,
-        say: Say,
-        no_cache: bool = False,
-        build_args: Mapping[str, str] | None = None,
-    ) -> None:
-        """As `Engine`."""
-        options = ["--isolation", "chroot", "--pull=false", "--timestamp", str(epoch), "--tag", tag]
-        options += ["--layers", *(["--no-cache"] if no_cache else [])]  # in layers either way: it is one image
-        for name, value in (build_args or {}).items():
-            options += ["--build-arg", f"{name}={value}"]
-        _run((self.program, "build", *options, "--file", str(context / RECIPE), str(context)), say)
+    def build(self, told: Build, say: Say) -> None:
+        """As `Engine`. In layers with a cache or without: it is one image."""
+        _run(told.command(self.program, "--isolation", "chroot", *_as_given(told.epoch), "--layers"), say)
 
     def run(self, image: str, command: Sequence[str], volumes: Mapping[Path, str], say: Say) -> None:
         """As `Engine`."""
@@ -149,50 +166,30 @@ class Buildah:
 
 @dataclass(slots=True)
 class Docker:
-    """docker, and podman, which is spoken to alike."""
+    """docker, by its daemon: on this machine, since directories of ours are lent to it."""
 
     program: str
-    name: str
+    name: str = field(default="docker", init=False)
 
     def config(self, image: str) -> ImageConfig:
         """As `Engine`. Raises: SettingsError: there is no such image here."""
-        said = json.loads(_output((self.program, "image", "inspect", image), image))
+        said = _json(_output((self.program, "image", "inspect", image), image))
         first = said[0] if isinstance(said, list) and said and isinstance(said[0], dict) else {}
         return read_config({"config": first.get("Config"), "architecture": first.get("Architecture")})
 
     def export(self, image: str, directory: Path) -> None:
-        """As `Engine`. Docker has written layouts since its release 25."""
+        """As `Engine`."""
         archive = directory.with_suffix(".tar")
-        kind = ("--format", "oci-archive") if self.name == "podman" else ()
-        _run((self.program, "save", *kind, "--output", str(archive), image), _silent)
         try:
-            unpack_layout(archive, directory)
+            _run((self.program, "save", "--output", str(archive), image), _silent)
+            unpack(archive, directory)
         finally:
             archive.unlink(missing_ok=True)
-        if not (directory / "index.json").is_file():
-            raise SettingsError(
-                f"{self.name} exports images in an older form", wanted="an OCI layout", hint="docker 25, or buildah"
-            )
 
-    def build(
-        self,
-        context: Path,
-        tag: str,
-        *,
-        epoch: int,
-        say: Say,
-        no_cache: bool = False,
-        build_args: Mapping[str, str] | None = None,
-    ) -> None:
+    def build(self, told: Build, say: Say) -> None:
         """As `Engine`."""
-        options = ["--tag", tag, *(["--no-cache"] if no_cache else [])]
-        if self.name == "podman":
-            options += ["--timestamp", str(epoch), "--pull=never"]
-        else:
-            options += ["--progress", "plain", "--build-arg", f"SOURCE_DATE_EPOCH={epoch}"]
-        for name, value in (build_args or {}).items():
-            options += ["--build-arg", f"{name}={value}"]
-        _run((self.program, "build", *options, "--file", str(context / RECIPE), str(context)), say)
+        epoch = {"SOURCE_DATE_EPOCH": str(told.epoch)}  # BuildKit heeds it, the older builder nothing
+        _run(replace(told, build_args={**told.build_args, **epoch}).command(self.program), say)
 
     def run(self, image: str, command: Sequence[str], volumes: Mapping[Path, str], say: Say) -> None:
         """As `Engine`."""
@@ -206,22 +203,20 @@ class Docker:
         _run((self.program, "rmi", image), _silent)
 
 
-def unpack_layout(archive: Path, directory: Path) -> None:
-    """The index and the blobs of an archived OCI layout, and nothing else that stands in the archive.
+@dataclass(slots=True)
+class Podman(Docker):
+    """podman, which is spoken to as docker is, and needs no daemon."""
 
-    Raises:
-        BuildFailed: it is no tar archive, or cannot be written.
-    """
-    try:
-        (directory / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
-        with tarfile.open(archive, mode="r|") as packed:
-            for member in packed:
-                content = packed.extractfile(member) if member.isreg() and _OF_LAYOUT.fullmatch(member.name) else None
-                if content is not None:
-                    with (directory / member.name).open("wb") as file:
-                        shutil.copyfileobj(content, file)
-    except (OSError, tarfile.TarError, EOFError, ValueError) as exc:
-        raise BuildFailed("the exported image cannot be unpacked", seen=str(exc)[:200]) from exc
+    name: str = field(default="podman", init=False)
+
+    def build(self, told: Build, say: Say) -> None:
+        """As `Engine`."""
+        _run(told.command(self.program, *_as_given(told.epoch)), say)
+
+
+def _as_given(epoch: int) -> tuple[str, ...]:
+    """Nothing is fetched, and no time is that of the build: buildah's options, which podman shares."""
+    return ("--pull=never", "--timestamp", str(epoch))
 
 
 def _alone() -> tuple[str, ...]:
@@ -269,7 +264,12 @@ def _run(command: Sequence[str], say: Say) -> None:
     step = ""
     try:
         with subprocess.Popen(  # noqa: S603  a list
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace"
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            errors="replace",
+            env={**os.environ, **_PLAIN},
         ) as process:
             assert process.stdout is not None
             for raw in process.stdout:
@@ -301,15 +301,18 @@ def _advice(text: str) -> str:
         ("Could not resolve", "the build has no network or no name server: check it on this machine first"),
         ("Temporary failure", "the build has no network or no name server: check it on this machine first"),
         ("permission denied", "rootless engines need /etc/subuid and /etc/subgid; or run it as root"),
+        (
+            "cgroup",
+            "containers do not start here: BUILDAH_ISOLATION=chroot builds without any, --engine buildah signs too",
+        ),
         ("gramine: not found", "the image has no Gramine: look at Gramine.Image in config.yaml"),
     )
     found = next((advice for words, advice in known if words.lower() in text.lower()), None)
     return found or "amber gsc build --file-only DIRECTORY leaves what is built, to be built and looked at by hand"
 
 
-def _json(text: str) -> dict[str, Any]:
+def _json(text: str) -> Any:  # noqa: ANN401  whatever an engine says
     try:
-        said = json.loads(text)
-    except ValueError as exc:
+        return json.loads(text)
+    except (ValueError, RecursionError) as exc:
         raise SettingsError("an engine does not speak JSON", seen=text[:120]) from exc
-    return said if isinstance(said, dict) else {}

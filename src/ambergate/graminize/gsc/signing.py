@@ -32,7 +32,7 @@ from ambergate.core.quote.sigstruct import SIGSTRUCT_SIZE, Sigstruct, parse_sigs
 from ambergate.graminize.gsc import names, recipe
 from ambergate.graminize.gsc.building import exported, write_app_files
 from ambergate.graminize.gsc.composition import APP_FILES
-from ambergate.graminize.gsc.engine import RECIPE
+from ambergate.graminize.gsc.engine import RECIPE, Build
 from ambergate.graminize.writing import whole_directory, write_file
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def _put(image: str, made: tuple[Sigstruct, bytes, bytes], engine: Engine, *, ep
         context = Path(name)
         write_app_files(context, {recipe.SIGSTRUCT: raw, recipe.MANIFEST: manifest})
         write_file(context / RECIPE, recipe.signed_recipe(names.unsigned(image)).encode())
-        engine.build(context, names.signed(image), epoch=epoch, say=say)
+        engine.build(Build(context=context, tag=names.signed(image), epoch=epoch), say)
     return said
 
 

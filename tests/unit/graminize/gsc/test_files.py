@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from tests.unit.graminize.gsc.images import ELF, blob, folder, link, member, packed, write_image
 
 from ambergate.core.errors import AmberError, NotFound, SettingsError, TooLarge
-from ambergate.graminize.gsc.engine import BuildFailed, unpack_layout
 from ambergate.graminize.gsc.files import ImageFiles, Kind, read_files
 from ambergate.graminize.gsc.layout import read_layout
 
@@ -169,17 +168,3 @@ def test_the_head_of_a_long_file(tmp_path: Path) -> None:
     assert files.head("/long", 4) == ELF[:4]
     with pytest.raises(SettingsError, match="no file"):
         files.head("/d", 4)
-
-
-def test_of_an_archived_layout_nothing_but_index_and_blobs_is_unpacked(tmp_path: Path) -> None:
-    digest = "blobs/sha256/" + "a" * 64
-    strangers = ["../escaped", "/absolute", "blobs/sha256/../../escaped", "blobs/sha256/" + "A" * 64, "oci-layout"]
-    archive = tmp_path / "image.tar"
-    links = link("index.json", "/etc/passwd")
-    archive.write_bytes(packed(*(member(name, b"x") for name in strangers), links, member(digest, b"blob")))
-    unpack_layout(archive, tmp_path / "layout")
-    assert [each.name for each in (tmp_path / "layout").rglob("*") if each.is_file()] == ["a" * 64]
-    assert {each.name for each in tmp_path.iterdir()} == {"image.tar", "layout"}
-    archive.write_bytes(b"no archive" * 100)
-    with pytest.raises(BuildFailed, match="cannot be unpacked"):
-        unpack_layout(archive, tmp_path / "layout")
