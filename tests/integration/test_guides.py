@@ -1,8 +1,9 @@
-"""docs/from-*.md: their commands run, and they name every setting, file and claim that there is to name."""
+"""docs/from-*.md and the examples' first page: commands run, and every setting, file and claim is named."""
 
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,13 @@ TRUST_AUTHORITY = (DOCS / "from-intel-trust-authority.md").read_text(encoding="u
 @pytest.mark.parametrize("page", [FORK, TRUST_AUTHORITY], ids=["fork", "trust authority"])
 def test_the_commands_do_what_the_page_says(page: str, tmp_path: Path) -> None:
     assert len(list(run_page(page, tmp_path))) == len(re.findall(r"^```bash$", page, re.MULTILINE)) == 2
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_the_examples_run_without_sgx(tmp_path: Path) -> None:
+    shutil.copytree(DOCS.parent / "examples", tmp_path / "examples")
+    page = (tmp_path / "examples" / "README.md").read_text(encoding="utf-8")
+    assert len(list(run_page(page, tmp_path))) == len(re.findall(r"^```", page, re.MULTILINE)) / 2 == 2
 
 
 def test_every_setting_of_the_fork_is_named() -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_LOG: Final = 10_000  # lines of each service that are kept
-START_SECONDS: Final = 30.0  # until a service must listen; making RSA keys takes about one
+START_SECONDS: Final = 90.0  # until a service must listen; making RSA keys takes about one, a busy machine longer
 AMBER: Final = (sys.executable, "-m", "ambergate.cli")
 
 _ATTESTATION = """\
