@@ -14,6 +14,7 @@ import pytest
 import yaml
 from tests.unit.deploy.chart import CHART, SERVICES, SQLITE, Refused, laid, render
 from tests.unit.deploy.conftest import PROJECT
+from tests.unit.deploy.pages import blocks
 
 OLDEST, NEWEST = "1.30", kubernetes_validate.latest_version()
 FOREIGN = {"Certificate", "ServiceMonitor"}  # of cert-manager and Prometheus' operator: no schema of theirs is at hand
@@ -287,6 +288,13 @@ def test_every_value_is_in_the_schema_and_on_the_page() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
     promised = set(schema["properties"]["defaults"]["properties"])
     assert promised == set(values["defaults"]), "what a service may say, has a default"
+
+
+def test_the_pages_values_are_taken() -> None:
+    [example] = blocks(CHART / "README.md", "yaml")
+    rendered = render(yaml.safe_load(example), bare=True)
+    assert rendered.names("Deployment") == ["amber-attestation"]
+    assert rendered.config("attestation")["policy"]["mr_signer"]
 
 
 def test_the_chart_is_of_this_release() -> None:
