@@ -63,8 +63,9 @@ VARIABLE: Schema = {
     "properties": {"name": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "not": {"pattern": "^AMBER_"}}},
 }
 IMAGE = table(registry=TEXT, tag=TEXT, pullPolicy=one_of("Always", "IfNotPresent", "Never"), pullSecrets=OBJECTS)
+POSTGRESQL: Schema = {"type": "string", "pattern": "^(postgresql://.+)?$"}
 DATABASE = table(
-    url={"type": "string", "pattern": "^(postgresql://.+)?$"},
+    url=POSTGRESQL,
     urlSecret=REFERENCE,
     passwordSecret=REFERENCE,
     caConfigMap=REFERENCE,
@@ -143,7 +144,14 @@ def schema() -> Schema:
             image=IMAGE,
             defaults=table(**COMMON),
             attestation=table(enabled=FLAG, baseUrl=url, port=PORT, config=own["attestation"], **COMMON),
-            keybroker=table(enabled=FLAG, admin=admin, port=PORT, config=own["keybroker"], **COMMON),
+            keybroker=table(
+                enabled=FLAG,
+                admin=admin,
+                versionKeys=table(url=POSTGRESQL),
+                port=PORT,
+                config=own["keybroker"],
+                **COMMON,
+            ),
             **{"global": OBJECT},  # Helm's own, when this is a part of another chart
         ),
         "$defs": defaults,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import re
+import shlex
 import subprocess
 import sys
 from typing import Any
@@ -12,9 +14,12 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from click.testing import CliRunner
 from tests.unit.deploy.chart import CHART, SERVICES, SQLITE, Refused, laid, render
 from tests.unit.deploy.conftest import PROJECT
 from tests.unit.deploy.pages import blocks
+
+from ambergate.cli.main import main
 
 OLDEST, NEWEST = "1.30", kubernetes_validate.latest_version()
 FOREIGN = {"Certificate", "ServiceMonitor"}  # of cert-manager and Prometheus' operator: no schema of theirs is at hand
@@ -221,6 +226,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"attestation": {"database": {"url": "postgresql://amber:hunter2@db/x"}}},
         "database.url holds a password",
     ),
+    "a password in the other URL": (
+        {"keybroker": {"versionKeys": {"url": "postgresql://amber:hunter2@db/x"}}},
+        "versionKeys.url holds a password",
+    ),
     "no key-encryption key": (
         {"defaults": {"keyEncryptionKey": {"secret": {"name": ""}}}},
         "the key-encryption key is in one place",
@@ -263,6 +272,23 @@ def test_what_could_not_run_is_refused_in_words(values: dict[str, Any], words: s
 def test_values_that_are_not_given_are_asked_for() -> None:
     with pytest.raises(Refused, match="attestation: its state is in one place"):
         render(bare=True)
+
+
+def test_version_keys_can_be_apart() -> None:
+    url = "postgresql://amber@keys.example/keys?sslcert=/run/ambergate/files/keys/tls.crt"
+    assert render({"keybroker": {"versionKeys": {"url": url}}}).config("keybroker")["store"]["version_keys"] == url
+    assert "version_keys" not in render().config("keybroker")["store"]
+
+
+def test_the_commands_that_it_tells_are_ours() -> None:
+    commands = re.findall(r" -- amber (.*)$", render().notes, re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        words = shlex.split(command)
+        names = list(itertools.takewhile(lambda word: not word.startswith("-"), words))
+        told = CliRunner().invoke(main, [*names, "--help"])
+        assert told.exit_code == 0, told.output
+        assert all(word in told.output for word in words if word.startswith("--")), command
 
 
 def test_the_schema_is_what_the_types_say() -> None:

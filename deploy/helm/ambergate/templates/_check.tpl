@@ -13,6 +13,9 @@
 {{- if regexMatch "^[a-z]+://[^/?]*:[^/?]*@" $database.url -}}
 {{- fail (printf "%s: database.url holds a password, and values are no place for one: put it into a Secret and name that in database.passwordSecret" $service) -}}
 {{- end -}}
+{{- if and (eq $service "keybroker") (regexMatch "^[a-z]+://[^/?]*:[^/?]*@" $v.versionKeys.url) -}}
+{{- fail "keybroker: versionKeys.url holds a password, and values are no place for one: use a client certificate" -}}
+{{- end -}}
 {{- if $database.sqlite.enabled -}}
 {{- if or $v.autoscaling.enabled (gt (int $v.replicas) 1) -}}
 {{- fail (printf "%s: SQLite is for one pod, and replicas or autoscaling ask for more: give database.url of a PostgreSQL, or say replicas=1" $service) -}}

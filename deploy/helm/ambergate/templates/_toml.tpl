@@ -61,6 +61,9 @@
 {{- if $v.database.passwordSecret.name -}}
 {{- $store = set $store "password" (dict "file" (printf "/run/ambergate/database/%s" $v.database.passwordSecret.key)) -}}
 {{- end -}}
+{{- if and (eq $service "keybroker") $v.versionKeys.url -}}
+{{- $store = set $store "version_keys" $v.versionKeys.url -}}
+{{- end -}}
 {{- $tls := dict "certificate" "/run/ambergate/tls/tls.crt" "key" "/run/ambergate/tls/tls.key" -}}
 {{- $ours := dict
   "listen" (merge (dict "host" $v.listenHost "port" $v.port "workers" $v.workers) $tls)
