@@ -25,7 +25,8 @@ THE_CHARTS = frozenset({"base_url", "listen", "store", "audit", "metrics", "admi
 Schema = dict[str, Any]
 TEXT: Schema = {"type": "string"}
 FLAG: Schema = {"type": "boolean"}
-OBJECTS: Schema = {"type": "array", "items": {"type": "object"}}
+# An empty object would be everybody, or nothing that Kubernetes takes.
+OBJECTS: Schema = {"type": "array", "items": {"type": "object", "minProperties": 1}}
 OBJECT: Schema = {"type": "object"}
 TEXTS: Schema = {"type": "object", "additionalProperties": TEXT}
 KEY: Schema = {"type": "string", "pattern": r"^[-._a-zA-Z0-9]+$"}

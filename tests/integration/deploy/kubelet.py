@@ -87,8 +87,8 @@ class Pod:
                 file.chmod(mode & 0o700)
 
     def command(self, container: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
-        [amber, *arguments] = container["command"]
-        assert amber == "amber"
+        [program, *arguments] = container["command"]
+        assert program.endswith("/amber")
         user = [*_AS_USER, *_READING] if self.user else []
         words = [*user, *_AMBER, *(self.rebased(word) for word in arguments)]
         variables = {one["name"]: self.rebased(one["value"]) for one in container.get("env", ())}

@@ -202,6 +202,17 @@ def test_what_one_service_says_stands_over_the_defaults() -> None:
     assert rendered.names("NetworkPolicy") == ["amber-attestation"], "false is said, not left out"
 
 
+def test_the_program_is_where_the_images_have_it() -> None:
+    recipe = PROJECT / "deploy" / "container" / "Containerfile"
+    if not recipe.exists():
+        pytest.skip("deploy/container is not there")
+    entrypoints = [
+        json.loads(found) for found in re.findall(r"^ENTRYPOINT (\[.*\])$", recipe.read_text(), re.MULTILINE)
+    ]
+    for service in SERVICES:
+        assert render().container(service)["command"] in entrypoints
+
+
 def test_images_are_named_by_digest_where_there_is_one() -> None:
     digest = "sha256:" + "ab" * 32
     rendered = render({**EVERYTHING, "attestation": {"digest": digest}})
@@ -258,6 +269,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a setting by the environment": ({"defaults": {"env": [{"name": "AMBER_ATTESTATION__X", "value": "1"}]}}, "env"),
     "a port that takes a capability": ({"attestation": {"port": 443}}, "port"),
     "a file from two places": ({"defaults": {"files": [{"name": "x", "secret": "a", "configMap": "b"}]}}, "files"),
+    "a peer that is everybody": ({"defaults": {"networkPolicy": {"egress": [{}]}}}, "egress"),
     "a base URL without TLS": ({"attestation": {"baseUrl": "http://attest.example"}}, "baseUrl"),
 }
 
@@ -281,7 +293,7 @@ def test_version_keys_can_be_apart() -> None:
 
 
 def test_the_commands_that_it_tells_are_ours() -> None:
-    commands = re.findall(r" -- amber (.*)$", render().notes, re.MULTILINE)
+    commands = re.findall(r" -- /opt/ambergate/bin/amber (.*)$", render().notes, re.MULTILINE)
     assert len(commands) == 2
     for command in commands:
         words = shlex.split(command)

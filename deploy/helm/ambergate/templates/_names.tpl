@@ -59,6 +59,11 @@ ambergate-{{ index . 1 -}}
 {{- with (index . 2).digest }}@{{ . }}{{ else }}:{{ $image.tag | default (index $ 0).Chart.AppVersion }}{{ end -}}
 {{- end -}}
 
+{{/* The program in the images of deploy/container. */}}
+{{- define "ambergate.program" -}}
+/opt/ambergate/bin/amber
+{{- end -}}
+
 {{/* The configuration's file of a service. */}}
 {{- define "ambergate.file" -}}
 /etc/ambergate/{{ ternary "broker.toml" "attestation.toml" (eq . "keybroker") }}
