@@ -194,6 +194,30 @@ def test_a_changed_configuration_starts_new_pods() -> None:
     assert (after[0] != before[0], after[1] == before[1]) == (True, True)
 
 
+def test_what_is_said_arrives_as_it_is() -> None:
+    said = {
+        "policies": {
+            "signers": [
+                "".join(map(chr, (*range(1, 0x80), 0x85, *range(0xA0, 0x2100)))),
+                "a\"b'c\\d",
+                "#",
+                "[x]",
+                "{{ .Values }}",
+                "\U0001f511",
+            ]
+        },
+        "limits": {"requests_per_second": 0.25, "burst": 1000000, "trusted_proxies": []},
+        "policy": {"dangerously_allow_debug": False, "isv_prod_id": [0, 65535]},
+        "anchors": [
+            {"intel": True, "collateral": ["held", "https://a"]},
+            {"pem": "x.pem", "simulated": True, "collateral": "b"},
+        ],
+    }
+    config = render({"attestation": {"config": said}}).config("attestation")
+    assert {name: config[name] for name in said} == said
+    assert isinstance(config["limits"]["burst"], int)
+
+
 def test_what_one_service_says_stands_over_the_defaults() -> None:
     over = {"defaults": {"replicas": 4}, "keybroker": {"replicas": 1, "networkPolicy": {"enabled": False}}}
     rendered = render(over)

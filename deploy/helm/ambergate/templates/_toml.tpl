@@ -1,4 +1,4 @@
-{{/* Values as TOML. A string of JSON is a basic string of TOML; a number without a fraction is an integer. */}}
+{{/* Values as TOML: a string of JSON is one of TOML, but for DEL; NEL would be a line break to YAML. */}}
 
 {{/* Any value on one line: tables inline. */}}
 {{- define "ambergate.toml.value" -}}
@@ -6,10 +6,8 @@
 { {{- range $index, $key := keys . | sortAlpha }}{{ if $index }},{{ end }} {{ $key | toJson }} = {{ include "ambergate.toml.value" (index $ $key) }}{{ end }} }
 {{- else if kindIs "slice" . -}}
 [{{- range $index, $value := . }}{{ if $index }}, {{ end }}{{ include "ambergate.toml.value" $value }}{{ end -}}]
-{{- else if kindIs "float64" . -}}
-{{- if eq . (floor .) }}{{ printf "%.0f" . }}{{ else }}{{ toJson . }}{{ end -}}
 {{- else -}}
-{{- toJson . -}}
+{{- toJson . | replace "\u007f" "\\u007f" | replace "\u0085" "\\u0085" -}}
 {{- end -}}
 {{- end -}}
 
