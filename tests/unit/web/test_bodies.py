@@ -6,6 +6,7 @@ import binascii
 import json
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -63,6 +64,21 @@ def test_the_shorter_reader_reads_as_the_strict_one(
 @example(b'\xef\xbb\xbf{"quote":"AA"}')
 def test_and_whatever_the_bytes(body: bytes) -> None:
     assert told(lambda: decode(body, AttestRequest)) == told(lambda: shaped(parse(body), AttestRequest))
+
+
+class Defaulted(msgspec.Struct, forbid_unknown_fields=True):
+    """As a body of the key broker: members that need not be sent have values."""
+
+    name: str
+    kind: str = "plain"
+    label: str = ""
+
+
+@pytest.mark.parametrize("body", [b'{"name":"a","name":"b"}', b'{"name":"a","name":"b","name":"c"}'])
+def test_a_member_that_was_not_sent_hides_none_that_was_sent_twice(body: bytes) -> None:
+    with pytest.raises(Malformed):
+        decode(body, Defaulted)
+    assert decode(b'{"name":"a","label":""}', Defaulted) == Defaulted("a")
 
 
 def test_what_clients_send_takes_the_shorter_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
@@ -72,7 +73,7 @@ def _plain(body: bytes, kind: type[T]) -> T | None:
 
 def _members(value: msgspec.Struct) -> int:
     """How many members a structure of text has, and those in it; below zero: there is something else in it."""
-    members = 0
+    members = 0 if _is_silent(type(value)) else _OTHER
     for part in msgspec.structs.astuple(value):
         if part is None:
             continue
@@ -92,6 +93,12 @@ def _colons(body: bytes) -> int:
             return body.count(b":")
         at = body.find(b":", at + 1)
     return found
+
+
+@functools.cache
+def _is_silent(kind: type[msgspec.Struct]) -> bool:
+    """Whether members that were not sent are None: others cannot be told from those that were."""
+    return all(default is None or default is msgspec.NODEFAULT for default in kind.__struct_defaults__)
 
 
 def parse(body: bytes) -> object:

@@ -122,18 +122,31 @@ class Watcher:
         if self._stopping_since is not None or self._clock() < self._not_before:
             return
         wanted = self._count if self._started or self._accepting() else 1
-        while len(self._workers) < wanted:
-            self._fork()
+        try:
+            while len(self._workers) < wanted:
+                self._fork()
+        except OSError as exc:  # no room for another process, or no descriptor: whoever serves goes on
+            pause = self._pauses.after(0)
+            self._not_before = self._clock() + pause
+            _LOG.error("no worker can be started: %s; tried again in %.1f s", exc.strerror, pause)
 
     def _fork(self) -> None:
-        reads, writes = os.pipe2(os.O_CLOEXEC)
         number = min(set(range(self._count)) - {worker.number for worker in self._workers.values()})
         watcher = os.getpid()
-        pid = os.fork()
-        if not pid:
+        reads, writes = os.pipe2(os.O_CLOEXEC)
+        # Until the worker has handlers of its own a signal to it would be told to the watcher, and lost.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            pid = os.fork()
+            if not pid:
+                os.close(reads)
+                self._be_worker(writes, watcher, number)
+        except OSError:
             os.close(reads)
-            self._be_worker(writes, watcher, number)
-        os.close(writes)
+            raise
+        finally:
+            os.close(writes)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         self._workers[pid] = _Worker(pid, number, self._clock(), reads)
         self._selector.register(reads, selectors.EVENT_READ)
 
@@ -144,6 +157,7 @@ class Watcher:
             signal.set_wakeup_fd(-1)
             for each in _SIGNALS:
                 signal.signal(each, signal.SIG_IGN if each == signal.SIGHUP else signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             self._selector.close()
             code = self._work(Place(lambda: _tell_ready(writes), lambda: os.getppid() == watcher, number))
         except BaseException:  # nothing may go up into the watcher's frames  # noqa: BLE001
@@ -153,7 +167,9 @@ class Watcher:
             os._exit(code)
 
     def _became_ready(self, fd: int) -> None:
-        worker = next(one for one in self._workers.values() if one.pipe == fd)
+        worker = next((one for one in self._workers.values() if one.pipe == fd), None)
+        if worker is None:  # it ended too, and was buried a moment ago
+            return
         worker.accepts = bool(os.read(fd, 1))  # the end of the pipe: it ended before it could
         self._forget_pipe(worker)
         if not self._started and self._accepting() == self._count:
