@@ -88,8 +88,13 @@ def _links(markdown: str, path: str) -> Iterator[str]:
 
 
 def _target(path: str, target: str) -> str | None:
-    """The file or folder of the repository that a link of the page `path` names; None: there is none."""
+    """The file or folder of the repository that a link of the page `path` names; None: there is none.
+
+    A folder with a README is that page, as on a forge.
+    """
     found = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+    if f"{found}/README.md" in _tracked():
+        return f"{found}/README.md"
     return found if found in _tracked() else None
 
 

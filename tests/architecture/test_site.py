@@ -87,6 +87,11 @@ def test_links_lead_where_things_are_in_the_site() -> None:
     assert "[e](../README.md)" in led
 
 
+def test_a_folder_is_its_readme_or_the_list_of_what_is_in_it() -> None:
+    led = relinked("[a](../examples) [b](../deploy/systemd/) [c](openapi)", "docs/explain.md", "explain.md")
+    assert led == "[a](project/examples/README.md) [b](project/deploy/systemd/index.md) [c](openapi/index.md)"
+
+
 def _tracked_pages() -> list[Path]:
     try:
         done = subprocess.run(["git", "ls-files", "-z", "*.md"], cwd=_PROJECT, capture_output=True, check=True)
