@@ -61,6 +61,14 @@ def test_every_page_is_in_the_site(site: Path) -> None:
     assert missing == []
 
 
+def test_no_markup_is_left_over(site: Path) -> None:
+    """A row outside its table, a link or list that is none: what a reader of the site would see as it was typed."""
+    for page in sorted(site.rglob("*.html")):
+        text = page.read_text(encoding="utf-8").partition('role="main"')[2]
+        words = re.sub(r"<[^>]+>", "", re.sub(r"<(pre|code).*?</\1>", "", text, flags=re.DOTALL))
+        assert re.findall(r"^(?:\||- |```).*|\]\(", words, re.MULTILINE) == [], page
+
+
 def _fetched_from_elsewhere(page: str) -> list[str]:
     parser = _Fetches()
     parser.feed(page)
