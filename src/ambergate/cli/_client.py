@@ -43,6 +43,7 @@ class Choice:
     kbs_url: str | None
     kbs_ip: str | None
     kbs_keyid: str | None
+    kbs_envelope: str | None
     timeout: str | None
     simulate: bool
     simulator: Path | None
@@ -60,6 +61,7 @@ class Choice:
             "kbs_url": self.kbs_url,
             "kbs_ip": self.kbs_ip,
             "kbs_keyid": self.kbs_keyid,
+            "kbs_envelope": self.kbs_envelope,
             "timeout": self.timeout,
         }
         flags = {name: None if text is None else os.fsencode(text) for name, text in texts.items()}
@@ -200,6 +202,11 @@ _OPTIONS: Final = (
     click.option("--kbs-url", metavar="URL", help="The key broker, https://host:9443/kbs/v1/keys/ [AMBER_KBS_URL]."),
     click.option("--kbs-ip", metavar="ADDRESSES", help="As --ip, for the key broker [AMBER_KBS_IP]."),
     click.option("--kbs-keyid", metavar="ID", help="The secret's id [AMBER_KBS_KEYID]."),
+    click.option(
+        "--kbs-envelope",
+        metavar="ALGORITHM",
+        help="Have the secret as a JWE: RSA-OAEP-256 or ECDH-ES+A256KW [AMBER_KBS_ENVELOPE].",
+    ),
     click.option("--timeout", metavar="SECONDS", help="For one request, 30 when not given [AMBER_TIMEOUT]."),
     click.option("--simulate", is_flag=True, help="Make evidence on the software platform: it proves nothing."),
     click.option("--simulator", type=_DIRECTORY, help=f"The software platform's directory [{SIMULATOR_VARIABLE}]."),

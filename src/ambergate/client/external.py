@@ -38,6 +38,7 @@ WHY_MEASURED: Final[Mapping[str, str]] = {
     "cacerts": "whoever chooses the roots can pose as both services",
     "kbs_url": "whoever chooses the broker chooses the secret: data would be encrypted for them",
     "kbs_keyid": "another secret of the same owner could be put in this one's place, an old one too",
+    "kbs_envelope": "how a secret comes sealed is for its owner and this enclave to say",
     "token_cache": "an old token would pass for a fresh one",
 }
 ARGUMENTS: Final = "arguments"

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from ambergate.client.replies import answered, bad_reply, octets
+from ambergate.client.replies import answered, bad_reply, noted, octets
 from ambergate.core.errors import ReleaseRefused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
     from ambergate.client.attempt import Attempt
-    from ambergate.client.transport import Channel
+    from ambergate.client.transport import Channel, Response
 
 SERVICE: Final = "the key broker"
+JOSE: Final = "application/jose"  # RFC 7515, section 9.2.1
 
 # The broker compares these header values exactly.
 _HEADERS: Final = {"Accept": "application/json", "Content-Type": "application/json"}
@@ -42,10 +44,47 @@ def transfer(
     Raises:
         AmberError: no secret, and why.
     """
+    response = _asked(channel, key_id, token, headers={**_HEADERS, **_WRAPPING, **headers}, attempt=attempt)
+    return answered(response, attempt, service=SERVICE, refusal=ReleaseRefused), response.body
+
+
+def transfer_jwe(channel: Channel, key_id: str, token: str, *, headers: Mapping[str, str], attempt: Attempt) -> bytes:
+    """Ask the broker for a secret as a JWE. Arguments and errors are those of `transfer`.
+
+    Returns:
+        The JWE as the bytes that came.
+    """
+    response = _asked(channel, key_id, token, headers={**_HEADERS, "Accept": JOSE, **headers}, attempt=attempt)
+    if response.status != 200:
+        answered(response, attempt, service=SERVICE, refusal=ReleaseRefused)  # raises
+    noted(response, attempt)
+    media = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media != JOSE:
+        raise bad_reply(SERVICE, "is no JWE, which was asked for", seen=media[:80])
+    return response.body
+
+
+def _asked(channel: Channel, key_id: str, token: str, *, headers: Mapping[str, str], attempt: Attempt) -> Response:
     attempt.begin("release")
     body = json.dumps({"attestation_token": token}).encode()
-    response = channel.request("POST", f"{key_id}/transfer", headers={**_HEADERS, **_WRAPPING, **headers}, body=body)
-    return answered(response, attempt, service=SERVICE, refusal=ReleaseRefused), response.body
+    return channel.request("POST", f"{key_id}/transfer", headers=headers, body=body)
+
+
+def opened_jwe(private_key: RSAPrivateKey | EllipticCurvePrivateKey, body: bytes) -> bytes:
+    """The secret in a JWE that was made for this key.
+
+    Raises:
+        Malformed: it was made for another key, or was changed.
+        TooLarge: it is longer than any of ours.
+        Unavailable: it is no text.
+    """
+    from ambergate.core.release.jwe import open_jwe  # noqa: PLC0415 - costs memory, and is needed once
+
+    try:
+        text = body.decode("ascii")
+    except UnicodeDecodeError as exc:
+        raise bad_reply(SERVICE, "is no JWE, which was asked for") from exc
+    return open_jwe(private_key, text)
 
 
 def opened(private_key: RSAPrivateKey, document: Mapping[str, object], *, limit: int) -> bytes:

@@ -9,6 +9,7 @@ cacerts          sgx.amber_cacerts    AMBER_CACERTS       PEM text, or a file's 
 kbs_url          sgx.kbs_url          AMBER_KBS_URL
 kbs_ip           sgx.kbs_ip           AMBER_KBS_IP
 kbs_keyid        sgx.kbs_keyid        AMBER_KBS_KEYID
+kbs_envelope     sgx.kbs_envelope     AMBER_KBS_ENVELOPE  RSA-OAEP-256 or ECDH-ES+A256KW: as a JWE
 timeout          -                    AMBER_TIMEOUT       seconds for one request
 """
 
@@ -34,6 +35,7 @@ MANIFEST_KEYS: Final[Mapping[str, str]] = {
     "kbs_url": "kbs_url",
     "kbs_ip": "kbs_ip",
     "kbs_keyid": "kbs_keyid",
+    "kbs_envelope": "kbs_envelope",
 }
 ENVIRONMENT: Final[Mapping[str, str]] = {
     "AMBER_URL": "endpoint_url",
@@ -44,6 +46,7 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "AMBER_KBS_URL": "kbs_url",
     "AMBER_KBS_IP": "kbs_ip",
     "AMBER_KBS_KEYID": "kbs_keyid",
+    "AMBER_KBS_ENVELOPE": "kbs_envelope",
     "AMBER_TIMEOUT": "timeout",
 }
 APIKEY_FILE: Final = "AMBER_APIKEY_FILE"

@@ -48,15 +48,20 @@ def answered(response: Response, attempt: Attempt, *, service: str, refusal: typ
     Raises:
         AmberError: the answer is a failure (`failure`), or not a JSON object.
     """
-    attempt.note("http_status", response.status)
-    attempt.note("request_id", response.headers.get("request-id"))
-    attempt.note("trace_id", response.headers.get("trace-id"))
+    noted(response, attempt)
     document = _json_object(response.body)
     if response.status != 200:
         raise failure(response.status, document or {}, service=service, refusal=refusal)
     if document is None:
         raise bad_reply(service, "is not a JSON object")
     return document
+
+
+def noted(response: Response, attempt: Attempt) -> None:
+    """Note the status and ids of an exchange."""
+    attempt.note("http_status", response.status)
+    attempt.note("request_id", response.headers.get("request-id"))
+    attempt.note("trace_id", response.headers.get("trace-id"))
 
 
 def failure(status: int, document: Mapping[str, object], *, service: str, refusal: type[Refusal]) -> AmberError:

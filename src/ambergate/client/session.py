@@ -5,8 +5,8 @@ near the end of these gets the kept one once more and has the next one fetched b
 to token, so that many machines do not ask at one moment. A token that has ended, or is about to, is never given.
 
 A secret is asked for with a token that is still good, or with a fresh one. When the application gives no data of its
-own and a key broker is set, the evidence binds the public half of an RSA-3072 key that is made here at first need and
-never leaves; secrets come sealed for it.
+own and a key broker is set, the evidence binds the public half of a key that is made here at first need and never
+leaves; secrets come sealed for it. It is of RSA-3072, or on P-384 where `kbs_envelope` asks for a JWE by ECDH.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ambergate.client import keybroker
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
     from ambergate.client.ports import EvidenceSource
@@ -44,30 +46,62 @@ _JITTER_BYTES: Final = 4
 
 
 class EphemeralKey:
-    """The key that secrets are sealed for: made at first need, for this process only."""
+    """The key that secrets are sealed for: made at first need, for this process only.
+
+    It is of RSA, or of EC where the settings ask for a JWE that takes one.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._key: RSAPrivateKey | None = None
-        self._held = b""
+        self._rsa: RSAPrivateKey | None = None
+        self._ec: EllipticCurvePrivateKey | None = None
+        self._held: dict[str, bytes] = {}
 
-    def held(self, tee: str) -> bytes:
-        """The public half, in the form that a token holds."""
-        # Both imports cost memory and time, and most enclaves never need them.
-        from ambergate.core.release.envelope import encode_held_key  # noqa: PLC0415
+    def held(self, tee: str, envelope: str = "") -> bytes:
+        """The public half, in the form that a token holds.
 
+        Args:
+            tee: the kind of environment.
+            envelope: the setting `kbs_envelope`.
+        """
         with self._lock:
-            if self._key is None:
-                from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415
-
-                self._key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
-                self._held = encode_held_key(self._key.public_key(), tee="TDX" if tee == "TDX" else "SGX")
-            return self._held
+            if envelope not in self._held:
+                self._held[envelope] = self._made_ec() if _takes_ec(envelope) else self._made_rsa(tee)
+            return self._held[envelope]
 
     def open(self, document: Mapping[str, object]) -> bytes:
         """The secret in the broker's answer, which was made for this key. Raises as `keybroker.opened`."""
-        assert self._key is not None
-        return keybroker.opened(self._key, document, limit=MAX_SECRET)
+        assert self._rsa is not None
+        return keybroker.opened(self._rsa, document, limit=MAX_SECRET)
+
+    def open_jwe(self, envelope: str, body: bytes) -> bytes:
+        """The secret in a JWE, which was made for this key. Raises as `keybroker.opened_jwe`."""
+        key = self._ec if _takes_ec(envelope) else self._rsa
+        assert key is not None
+        return keybroker.opened_jwe(key, body)
+
+    # These imports cost memory and time, and most enclaves never need them.
+    def _made_rsa(self, tee: str) -> bytes:
+        from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415
+
+        from ambergate.core.release.envelope import encode_held_key  # noqa: PLC0415
+
+        if self._rsa is None:
+            self._rsa = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
+        return encode_held_key(self._rsa.public_key(), tee="TDX" if tee == "TDX" else "SGX")
+
+    def _made_ec(self) -> bytes:
+        from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+
+        from ambergate.core.release.jwe import encode_held_ec  # noqa: PLC0415
+
+        self._ec = ec.generate_private_key(ec.SECP384R1())  # of about the strength of the AES-256 that it brings
+        return encode_held_ec(self._ec.public_key())
+
+
+def _takes_ec(envelope: str) -> bool:
+    """Whether a JWE of this algorithm is for an EC key (`ambergate.core.release.jwe`)."""
+    return envelope.startswith("ECDH-ES")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +196,7 @@ class Session:
         return attested
 
     def secret(self, settings: Settings | None = None, attempt: Attempt | None = None) -> bytes:
-        """The secret `kbs_keyid`: plain, or as the broker's JSON when the application's own `userdata` was bound.
+        """The secret `kbs_keyid`: plain, or as the broker's answer when the application's own `userdata` was bound.
 
         Args:
             settings: instead of the session's own, for this call.
@@ -191,12 +225,18 @@ class Session:
         assert settings.kbs_url is not None
         peer = Peer(url=settings.kbs_url, addresses=settings.kbs_ip, roots=settings.cacerts, timeout=settings.timeout)
         headers = {"request-id": self._request_id()}
+        unwrap: Callable[[], bytes]
         with Channel(peer) as channel:
-            document, raw = keybroker.transfer(channel, settings.kbs_keyid, token, headers=headers, attempt=attempt)
+            if settings.kbs_envelope:
+                raw = keybroker.transfer_jwe(channel, settings.kbs_keyid, token, headers=headers, attempt=attempt)
+                unwrap = partial(self._key.open_jwe, settings.kbs_envelope, raw)
+            else:
+                document, raw = keybroker.transfer(channel, settings.kbs_keyid, token, headers=headers, attempt=attempt)
+                unwrap = partial(self._key.open, document)
         if settings.userdata:
             return _bounded(raw)
         attempt.begin("unwrap")
-        secret = _bounded(self._key.open(document))
+        secret = _bounded(unwrap())
         if not secret:
             raise bad_reply(keybroker.SERVICE, "holds an empty secret")
         return secret
@@ -205,7 +245,7 @@ class Session:
         """The data that the evidence binds."""
         if settings.userdata or not settings.wants_secret:
             return settings.userdata
-        return self._key.held(self._source.tee)
+        return self._key.held(self._source.tee, settings.kbs_envelope)
 
     def _still_good(self, settings: Settings) -> str | None:
         kept = self._kept
@@ -263,6 +303,7 @@ def _question(settings: Settings) -> tuple[object, ...]:
         settings.userdata,
         settings.cacerts,
         settings.wants_secret,
+        settings.kbs_envelope,
     )
 
 

@@ -90,6 +90,8 @@ class Settings:
         kbs_url: base of the key broker's keys.
         kbs_ip: as `endpoint_ip`, for the broker.
         kbs_keyid: the id of the secret.
+        kbs_envelope: the algorithm of the JWE that the secret is asked as, and with it the kind of key that it comes
+            sealed for; empty: Intel's envelope, or as a token wrapped it.
         timeout: seconds for one request, from the name look-up to the last byte.
         token_cache: seconds for which a token may be given again; 0: each is fresh.
     """
@@ -102,6 +104,7 @@ class Settings:
     kbs_url: Url | None = None
     kbs_ip: tuple[str, ...] = ()
     kbs_keyid: str = ""
+    kbs_envelope: str = ""
     timeout: float = DEFAULT_TIMEOUT
     token_cache: float = 0.0
 
@@ -226,6 +229,15 @@ def _parse_key_id(name: str, text: str) -> str:
     return text
 
 
+def _parse_envelope(name: str, text: str) -> str:
+    from ambergate.core.release.jwe import EC_ALGORITHM, RSA_ALGORITHM  # noqa: PLC0415 - costs only who asks for one
+
+    if text not in {"", RSA_ALGORITHM, EC_ALGORITHM}:
+        wanted = f"{RSA_ALGORITHM}, {EC_ALGORITHM}, or nothing for Intel's envelope"
+        raise refused(name, "is no envelope that secrets come in", seen=text[:80], wanted=wanted)
+    return text
+
+
 def _parse_roots(name: str, text: str) -> str:
     if text and _PEM_MARK not in text:
         raise refused(name, "holds no PEM certificate", wanted=_PEM_MARK)
@@ -271,6 +283,7 @@ PARSERS: Final[Mapping[str, Callable[[str, str], object]]] = {
     "kbs_url": parse_url,
     "kbs_ip": parse_addresses,
     "kbs_keyid": _parse_key_id,
+    "kbs_envelope": _parse_envelope,
     "timeout": _parse_timeout,
     "token_cache": _parse_token_cache,
 }

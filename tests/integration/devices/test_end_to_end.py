@@ -127,6 +127,11 @@ class TestByFuse:
         assert details["tcb_status"] == "UpToDate"
         assert details["request_id"].startswith("amber-")
 
+    @pytest.mark.parametrize("envelope", ["RSA-OAEP-256", "ECDH-ES+A256KW"])
+    def test_a_secret_arrives_by_jwe(self, client: Client, envelope: str) -> None:
+        done = client.shell("cat /dev/amber/secret", AMBER_KBS_ENVELOPE=envelope)
+        assert (done.returncode, done.stdout) == (0, SECRET)
+
     def test_a_secret_arrives_byte_for_byte(self, client: Client) -> None:
         done = client.shell("cat /dev/amber/secret; head -1 /dev/amber/status >&2")
         assert done.stdout == SECRET

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import secrets
+from base64 import b64decode, urlsafe_b64decode
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
+from tests.integration.attestation.test_tdx import TD
 from tests.integration.keybroker.forge import AT
 from tests.integration.keybroker.outside import KINDS, key_manager
 from tests.integration.keybroker.scene import SECRET, Broker, running_broker
@@ -28,7 +31,7 @@ from ambergate.services.keybroker.fetch import KeySetUrl
 from ambergate.services.keybroker.trust import IssuerKeys, TrustedIssuer, TrustedIssuers
 from ambergate.services.web.server import TlsFiles, running
 from ambergate.simulator.cpu import EnclaveIdentity
-from ambergate.simulator.evidence import SimulatedEvidenceSource
+from ambergate.simulator.evidence import SimulatedEvidenceSource, SimulatedTdEvidenceSource
 from ambergate.simulator.platform import SimulatedPlatform
 
 if TYPE_CHECKING:
@@ -141,6 +144,47 @@ def test_an_approved_program_gets_its_secret(system: System) -> None:
     assert decision["token"]["issuer"] == f"{BASE}/simulated"
     assert decision["token"]["simulated"] is True
     assert decision["request_id"] is not None
+
+
+@pytest.mark.parametrize("tee", ["SGX", "TDX"])
+@pytest.mark.parametrize(("envelope", "size"), [("RSA-OAEP-256", 388), ("ECDH-ES+A256KW", 120), ("", 388)])
+def test_a_secret_comes_in_the_envelope_that_the_settings_ask_for(
+    system: System, tee: str, envelope: str, size: int
+) -> None:
+    """As a JWE for the key that it is for; Intel's envelope is what comes when nothing is asked for."""
+    policy = {"mr_td": [TD.mr_td.hex()], "insecure_accept_simulated": True}
+    key = uuid4()
+    system.broker.store.add(key, SECRET, POLICY if tee == "SGX" else ResourcePolicy.from_mapping(policy), at=AT)
+    settings = system.settings.changed("kbs_envelope", envelope.encode()).changed("kbs_keyid", str(key).encode())
+    source = (
+        SimulatedEvidenceSource(system.platform, PROGRAM)
+        if tee == "SGX"
+        else SimulatedTdEvidenceSource(system.platform, TD)
+    )
+    session = Session(settings, source, now=system.broker.clock, token_bytes=secrets.token_bytes)
+    assert session.secret() == SECRET
+    held = b64decode(str(claims_of(session.token())["attester_held_data"]))
+    assert len(held) == size  # a key of RSA-3072, or on P-384
+    # And in another, when the settings change under the program.
+    for other in ("ECDH-ES+A256KW", "", "RSA-OAEP-256"):
+        assert session.secret(settings.changed("kbs_envelope", other.encode())) == SECRET
+
+
+def test_a_key_that_only_its_token_wraps_comes_as_no_jwe(
+    system: System, tls: TlsFiles, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """It is told so: never another form than was asked for."""
+    with key_manager("pkcs11", tls, tmp_path, request) as manager, system.broker.knowing("pkcs11", manager):
+        key = system.broker.make("pkcs11", KeyKind.of("AES", bits=256), POLICY)
+        settings = system.settings.changed("kbs_keyid", str(key).encode())
+        with pytest.raises(AmberError) as caught:
+            system.session().secret(settings.changed("kbs_envelope", b"RSA-OAEP-256"))
+    assert caught.value.code == "form-not-taken"
+
+
+def claims_of(token: str) -> dict[str, object]:
+    payload = token.split(".")[1]
+    return dict(json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4))))
 
 
 def test_a_later_version_of_it_gets_it_too(system: System) -> None:

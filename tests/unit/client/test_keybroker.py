@@ -7,14 +7,15 @@ from base64 import b64encode
 from typing import Final
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
 
-from ambergate.client.keybroker import opened
+from ambergate.client.keybroker import opened, opened_jwe
 from ambergate.core.errors import AmberError, Malformed, Unavailable
 from ambergate.core.release.envelope import seal
+from ambergate.core.release.jwe_sealing import seal_jwe
 
 KEY: Final = rsa.generate_private_key(65537, 3072)
 SWK: Final = secrets.token_bytes(32)
@@ -55,3 +56,14 @@ def test_both_forms_open() -> None:
 def test_answers_that_do_not_open(change: dict[str, object], error: type[AmberError]) -> None:
     with pytest.raises(error):
         opened(KEY, {**WRAPPED, **change}, limit=65536)
+
+
+def test_a_jwe_opens_for_its_key_alone() -> None:
+    workload, other = (ec.generate_private_key(ec.SECP384R1()) for _ in range(2))
+    body = seal_jwe(b"secret", workload.public_key()).encode()
+    assert opened_jwe(workload, body) == b"secret"
+    for key, sent in ((other, body), (KEY, body), (workload, body[:-4] + b"AAAA"), (workload, b"a.b.c.d.e")):
+        with pytest.raises(Malformed):
+            opened_jwe(key, sent)
+    with pytest.raises(Unavailable):
+        opened_jwe(workload, b"\xff" + body)

@@ -4,8 +4,10 @@
 - an EC key on P-256, P-384 or P-521: `ECDH-ES+A256KW` and `A256GCM`, with an ephemeral key on the same curve
   (RFC 7518, sections 4.6 and 5.3).
 
-An EC workload key is held data in the form of a JWK of `kty`, `crv`, `x` and `y`, as JSON; an RSA key is held data as
-Intel has it (`envelope.py`). The client inside an enclave imports this module: `cryptography` is loaded only when used.
+An EC workload key is held data as SubjectPublicKeyInfo in DER (RFC 5480), uncompressed and on a named curve; an RSA key
+is held data as Intel has it (`envelope.py`). A JWK would not do: attestation services tell what is JSON as runtime
+data, and a key is taken from held data alone. The client inside an enclave imports this module: `cryptography` is
+loaded only when used.
 """
 
 from __future__ import annotations
@@ -21,47 +23,16 @@ from ambergate.core.release.envelope import MAX_SECRET_SIZE, NONCE_SIZE, TAG_SIZ
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 RSA_ALGORITHM: Final = "RSA-OAEP-256"
 EC_ALGORITHM: Final = "ECDH-ES+A256KW"
 ENCRYPTION: Final = "A256GCM"
 MAX_JWE: Final = 2 * MAX_SECRET_SIZE  # characters; base64 adds a third, and the rest is far below
-MAX_HELD_JWK: Final = 512  # bytes; a key on P-521 takes about 220
+MAX_HELD_EC: Final = 256  # bytes; a key on P-521 takes 158
 _MAX_HEADER: Final = 1024  # characters
 _CEK_SIZE: Final = 32  # bytes; AES-256
-_MEMBERS: Final = frozenset({"kty", "crv", "x", "y"})
-
-
-def seal_jwe(secret: bytes, workload_key: RSAPublicKey | EllipticCurvePublicKey) -> str:
-    """Seal a secret for one workload.
-
-    Proves nothing about who holds the private key, as `envelope.seal`. All randomness is drawn inside joserfc.
-
-    Args:
-        secret: 1 to `MAX_SECRET_SIZE` bytes.
-        workload_key: the attested public key.
-
-    Raises:
-        TooLarge: the secret is longer than `MAX_SECRET_SIZE`.
-        ValueError: the secret is empty.
-    """
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey  # noqa: PLC0415 - costs only who seals
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415
-    from joserfc import jwe  # noqa: PLC0415
-    from joserfc.jwk import ECKey, RSAKey  # noqa: PLC0415
-
-    if not secret:
-        message = "an empty secret cannot be sealed"
-        raise ValueError(message)
-    if len(secret) > MAX_SECRET_SIZE:
-        raise TooLarge("the secret is too long to seal", seen=f"{len(secret)} bytes", wanted=f"<= {MAX_SECRET_SIZE}")
-    pem = workload_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    rsa = isinstance(workload_key, RSAPublicKey)
-    algorithm = RSA_ALGORITHM if rsa else EC_ALGORITHM
-    header = {"alg": algorithm, "enc": ENCRYPTION}
-    key = RSAKey.import_key(pem) if rsa else ECKey.import_key(pem)
-    return jwe.encrypt_compact(header, secret, key, algorithms=[algorithm, ENCRYPTION])
+_CURVES: Final = frozenset({"secp256r1", "secp384r1", "secp521r1"})
 
 
 def open_jwe(private_key: RSAPrivateKey | EllipticCurvePrivateKey, text: str) -> bytes:
@@ -96,26 +67,38 @@ def open_jwe(private_key: RSAPrivateKey | EllipticCurvePrivateKey, text: str) ->
         raise _unopened(type(exc).__name__) from exc
 
 
-def decode_held_jwk(held: bytes) -> EllipticCurvePublicKey:
+def decode_held_ec(held: bytes) -> EllipticCurvePublicKey:
     """The workload's EC public key in a token's held data.
 
     Proves that it is a point of its curve.
 
     Raises:
-        Malformed: (`malformed-held-key`) no such JWK; (`weak-held-key`) another curve, or a point that is not on it.
+        Malformed: (`malformed-held-key`) no such key, or not in its one encoding; (`weak-held-key`) on another curve.
     """
-    if len(held) > MAX_HELD_JWK:
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - costs only who has such a key
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import load_der_public_key  # noqa: PLC0415
+
+    if len(held) > MAX_HELD_EC:
         raise _unreadable(f"{len(held)} bytes")
     try:
-        members = json.loads(held)
-    except (ValueError, RecursionError) as exc:
-        raise _unreadable("no JSON") from exc
-    if not isinstance(members, dict) or members.keys() != _MEMBERS or members["kty"] != "EC":
-        raise _unreadable("another kind of JWK, or more members than its key takes")
-    try:
-        return _point(members)
-    except _NoBase64 as exc:
-        raise _unreadable("coordinates that are no base64url") from exc
+        key = load_der_public_key(held)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
+        raise _unreadable("no DER of a public key, or a point that is not on its curve") from exc
+    if not isinstance(key, EllipticCurvePublicKey):
+        raise _unreadable("a key of another kind")
+    if key.curve.name not in _CURVES:
+        raise _weak("another curve than P-256, P-384 and P-521")
+    if encode_held_ec(key) != held:
+        raise _unreadable("another encoding: a compressed point, or the curve's parameters")
+    return key
+
+
+def encode_held_ec(public_key: EllipticCurvePublicKey) -> bytes:
+    """The public key as held data: what a workload binds into its REPORTDATA to be sent secrets as JWE."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415 - as above
+
+    return public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _content_key(private_key: RSAPrivateKey | EllipticCurvePrivateKey, header: dict[str, Any], wrapped: bytes) -> bytes:
@@ -157,14 +140,6 @@ def _point(members: dict[str, Any]) -> EllipticCurvePublicKey:
         raise _weak("a point that is not on its curve") from exc
 
 
-def encode_held_jwk(public_key: EllipticCurvePublicKey) -> bytes:
-    """The public key as held data: what a workload binds into its REPORTDATA to be sent secrets as JWE."""
-    names = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
-    numbers, size = public_key.public_numbers(), (public_key.key_size + 7) // 8
-    x, y = (urlsafe_b64encode(each.to_bytes(size, "big")).rstrip(b"=").decode() for each in (numbers.x, numbers.y))
-    return json.dumps({"kty": "EC", "crv": names[public_key.curve.name], "x": x, "y": y}).encode()
-
-
 def _header(protected: str) -> dict[str, Any]:
     try:
         header = json.loads(_octets(protected))
@@ -195,7 +170,7 @@ def _unopened(seen: str) -> Malformed:
 
 
 def _unreadable(seen: str) -> Malformed:
-    wanted = "a JWK of kty, crv, x and y"
+    wanted = "SubjectPublicKeyInfo in DER, uncompressed, on a named curve"
     return Malformed("the held data is no EC public key", code="malformed-held-key", seen=seen, wanted=wanted)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from ambergate.core.errors import Malformed
 from ambergate.core.release.envelope import decode_held_key
-from ambergate.core.release.jwe import decode_held_jwk
+from ambergate.core.release.jwe import decode_held_ec
 from ambergate.core.release.terms import MEASURED_TD
 from ambergate.core.release.values import canonical, shown
 
@@ -69,8 +69,10 @@ def workload_key(claims: AttestationClaims) -> WorkloadKey:
     if claims.held_data is None:
         wanted = "an RSA or EC public key in attester_held_data"
         raise Malformed("no attester_held_data", code="malformed-held-key", wanted=wanted)
-    if claims.held_data.startswith(b"{"):  # no exponent: 65537 is accepted alone, and begins with 0 or 1
-        return decode_held_jwk(claims.held_data)
+    if claims.held_data.startswith(
+        b"\x30"
+    ):  # a SEQUENCE, and no exponent: 65537 is accepted alone, and begins with 0 or 1
+        return decode_held_ec(claims.held_data)
     tee: Tee = "TDX" if claims.attester_type == "TDX" else "SGX"
     return decode_held_key(claims.held_data, tee=tee)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from ambergate.core.errors import Malformed
 from ambergate.core.release.envelope import NONCE_SIZE, SWK_SIZE, Envelope, seal
-from ambergate.core.release.jwe import seal_jwe
+from ambergate.core.release.jwe_sealing import seal_jwe
 from ambergate.core.release.keywrap import KeyWrap
 
 if TYPE_CHECKING:
