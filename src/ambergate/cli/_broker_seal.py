@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from socket import socket
 
+    from ambergate.services.keybroker.admin_place import Listening
     from ambergate.services.keybroker.app import State
     from ambergate.services.keybroker.config import Config
     from ambergate.stores.key_encryption import HeldKey, KeyEncryptionKey
@@ -86,15 +87,18 @@ def seal_init(
 @click.option("--url", required=True, help="Of the broker: https://host[:port].")
 @click.option("--cacerts", type=FILE, help="File of PEM roots; the system's when not given.")
 @click.option("--share-file", type=FILE, help="File of one share; asked for when not given.")
+@click.option("--socket", type=click.Path(path_type=Path), help="The broker's [admin] socket, with --url for its name.")
 @click.option("--status", is_flag=True, help="Send nothing, and show how far it is.")
 @json_option
 @reports_errors
-def unseal(url: str, *, cacerts: Path | None, share_file: Path | None, status: bool, as_json: bool) -> None:
-    """Send one share to a sealed broker, and show how far it is. Never as an argument."""
+def unseal(
+    url: str, *, cacerts: Path | None, share_file: Path | None, socket: Path | None, status: bool, as_json: bool
+) -> None:
+    """Send one share to a sealed broker, where it is managed, and show how far it is. Never as an argument."""
     share = None
     if not status:
         share = _read(share_file) if share_file else click.prompt("share", hide_input=True, err=True)
-    state = _asked(url.rstrip("/"), cacerts, share)
+    state = _asked(url.rstrip("/"), cacerts, socket, share)
     if as_json:
         echo_json(state)
     elif not state["sealed"]:
@@ -102,7 +106,7 @@ def unseal(url: str, *, cacerts: Path | None, share_file: Path | None, status: b
     else:
         click.echo(f"sealed: {state['progress']} of {state['threshold']} shares, of {state['shares']} that there are")
         if state["failures"]:
-            click.echo(f"{state['failures']} times the shares that were there did not open it")
+            click.echo(f"{state['failures']} times a share came that was never handed out")
 
 
 class Gate:
@@ -111,11 +115,18 @@ class Gate:
     Args:
         read: reads the configuration.
         announce: told when shares are taken, and where.
+        managed: the listener that the broker is managed at, once it is bound; empty: there is none of its own.
     """
 
-    def __init__(self, read: Callable[[], Config], announce: Callable[[ShareSet, str, int], None]) -> None:
+    def __init__(
+        self,
+        read: Callable[[], Config],
+        announce: Callable[[ShareSet, str, int], None],
+        managed: Sequence[Listening],
+    ) -> None:
         self._read = read
         self._announce = announce
+        self._managed = managed
         self._key: HeldKey | None = None
 
     def load(self) -> Config:
@@ -126,7 +137,7 @@ class Gate:
         shared = isinstance(config.key_encryption_key, SharedKey)
         return replace(config, key_encryption_key=self._key) if shared and self._key is not None else config
 
-    def unlocked(self, config: Config, listener: socket) -> Config | None:
+    def unlocked(self, config: Config, listeners: Sequence[socket]) -> Config | None:
         """The configuration with its key, once people have brought it together; None: stopped before that."""
         import time
 
@@ -141,12 +152,13 @@ class Gate:
             return config
         shares = ShareSet.load(place.file)
         sealed = Sealed(shares)
-        host, port = listener.getsockname()[:2]
-        live = Live(Generation(sealed_app(sealed), config.tls), clock=time.monotonic)
-        # A copy of the socket: serving closes its own, and who connects meanwhile waits for the broker.
+        host, port = listeners[0].getsockname()[:2]
+        app = sealed_app(sealed, self._managed[0] if self._managed else None)
+        live = Live(Generation(app, config.tls), clock=time.monotonic)
+        # Copies of the sockets: serving closes its own, and who connects meanwhile waits for the broker.
         serve(
             live,
-            listener.dup(),
+            *(each.dup() for each in listeners),
             on_start=lambda: self._announce(shares, host, port),
             watched=lambda: sealed.key is None,
         )
@@ -188,19 +200,17 @@ def _gathered(file: Path) -> bytes:
     """The key, from shares that are asked for until it is there.
 
     Raises:
-        SettingsError: the shares do not give it.
+        Malformed: one of them is none of its own.
     """
     from ambergate.stores.shares import Gathering, Share, ShareSet
 
-    gathering = Gathering(ShareSet.load(file))
-    while gathering.failures == 0:
+    gathering, key = Gathering(ShareSet.load(file)), None
+    while key is None:
         text = click.prompt(
             f"share, {gathering.progress} of {gathering.shares.threshold} so far", hide_input=True, err=True
         )
         key = gathering.take(Share.parse(text))
-        if key is not None:
-            return key
-    raise SettingsError("these shares do not give the key", wanted=f"{gathering.shares.threshold} of its own")
+    return key
 
 
 def _create(file: Path, text: str) -> None:
@@ -249,11 +259,11 @@ def _read(file: Path) -> str:
         return stream.read(_MAX_SHARE).decode("ascii", errors="replace").strip()
 
 
-def _asked(url: str, cacerts: Path | None, share: str | None) -> dict[str, Any]:
+def _asked(url: str, cacerts: Path | None, socket: Path | None, share: str | None) -> dict[str, Any]:
     """What the broker says of itself, after a share or without one.
 
     Raises:
-        SettingsError: the share is none, or of another key.
+        SettingsError: the share is none of its own, or it takes shares elsewhere.
         Unavailable: it does not answer, or with something else.
     """
     import httpx
@@ -261,7 +271,8 @@ def _asked(url: str, cacerts: Path | None, share: str | None) -> dict[str, Any]:
     from ambergate.services.keybroker.fetch import tls_context
 
     try:
-        with httpx.Client(verify=tls_context(cacerts), trust_env=False, timeout=_TIMEOUT) as client:
+        transport = httpx.HTTPTransport(verify=tls_context(cacerts), uds=None if socket is None else str(socket))
+        with httpx.Client(transport=transport, trust_env=False, timeout=_TIMEOUT) as client:
             answer = client.post(f"{url}/unseal", json={"share": share}) if share else client.get(f"{url}/unseal")
     except httpx.HTTPError as exc:
         seen = f"{url}: {str(exc) or type(exc).__name__}"
@@ -275,6 +286,9 @@ def _asked(url: str, cacerts: Path | None, share: str | None) -> dict[str, Any]:
         document
     ):
         return document
+    if document.get("code") == "sealed":
+        hint = "--url with the port of its [admin], or --socket"
+        raise SettingsError("the broker takes shares where it is managed", code="sealed", seen=url, hint=hint)
     raise SettingsError(str(document.get("error"))[:200], code=str(document.get("code"))[:64], seen=answer.status_code)
 
 

@@ -79,7 +79,8 @@ class Served(Generic[C]):
         opened: opens the state of a configuration onto the stack, for the process of this number.
         announce: called once connections are accepted, with the configuration, host and port, and the metrics' address.
         beside: binds more listeners, before any process serves; they stay until a restart.
-        locked: called before anything is opened; the configuration once it may be, None: stopped before that.
+        locked: called before anything is opened, with all listeners, which it leaves open; the configuration once it
+            may be, None: stopped before that.
     """
 
     load: Callable[[], C]
@@ -87,7 +88,7 @@ class Served(Generic[C]):
     opened: Callable[[C, ExitStack, int], Opened[C]]
     announce: Callable[[C, str, int, tuple[str, int] | None], None]
     beside: Callable[[C], Sequence[socket]] = lambda _: ()
-    locked: Callable[[C, socket], C | None] = lambda config, _listener: config
+    locked: Callable[[C, Sequence[socket]], C | None] = lambda config, _listeners: config
 
 
 class _Current(Generic[C]):
@@ -137,12 +138,12 @@ def serve_service(service: Served[C], workers: int | None) -> None:
     log_to(form=first.log.format, level=first.log.level)
     listener = bound_socket(first.host, first.port)
     host, port = listener.getsockname()[:2]
-    unlocked = service.locked(first, listener)
+    listeners = (listener, *service.beside(first))
+    unlocked = service.locked(first, listeners)
     if unlocked is None:
-        listener.close()
+        _close(listeners)
         return
     first = unlocked
-    listeners = (listener, *service.beside(first))
     current = _Current(service, first)
 
     def announce(metrics: tuple[str, int] | None) -> None:

@@ -79,17 +79,18 @@ def serve(config: Path | None, *, workers: int | None, print_config: bool, as_js
             return
         click.echo(f"key broker listening on https://{host}:{port}/kbs/v1/")
         for each in managed:
-            click.echo(f"  managed at {each.host}{'' if each.port is None else f':{each.port}'}")
+            click.echo(f"  managed at {each.words()}")
 
     def sealed(shares: ShareSet, host: str, port: int) -> None:
         if as_json:
             told = {"host": host, "port": port, "threshold": shares.threshold, "shares": shares.count}
-            echo_json({"sealed": told})
+            echo_json({"sealed": told, **({"admin": managed[0].told()} if managed else {})})
         else:
-            click.echo(f"sealed: {shares.threshold} of {shares.count} shares open it, at https://{host}:{port}/unseal")
+            where = managed[0].words() if managed else f"https://{host}:{port}"
+            click.echo(f"sealed: {shares.threshold} of {shares.count} shares open it, at {where}/unseal")
         sys.stdout.flush()
 
-    gate = Gate(partial(keybroker_config, config), sealed)
+    gate = Gate(partial(keybroker_config, config), sealed, managed)
     opened = partial(_opened, managed)
     serve_service(Served(gate.load, FIXED, opened, announce, beside, gate.unlocked), workers)
 

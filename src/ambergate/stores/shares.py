@@ -3,8 +3,8 @@
 The library shares secrets of 16 bytes, so the 32 of the key are shared as two halves under the same indices, each by a
 polynomial of its own. Sharing a seed of 16 bytes instead would halve the key's strength.
 
-A file beside the configuration says how many shares there are and how many it takes, and the id by which the right key
-is known. It is no secret. A share is text:
+A file beside the configuration says how many shares there are and how many it takes, and has the id by which the right
+key is known and a salted digest of each share. It is no secret. A share is text:
 
     amber-share-SET-INDEX-VALUE-SUM
 
@@ -14,10 +14,9 @@ with the set's id (8 hex digits), the index, 64 hex digits, and 8 that catch a s
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from ambergate.core.errors import Malformed, SettingsError
@@ -30,15 +29,17 @@ if TYPE_CHECKING:
     from Crypto.Protocol.SecretSharing import Shamir
 
 MAX_SHARES: Final = 16  # our limit: more people than meet
-MAX_THRESHOLD: Final = 8  # our limit: every choice among the shares that are held is tried
+MAX_THRESHOLD: Final = 8  # our limit
 MIN_THRESHOLD: Final = 2  # of one share whoever holds it has the key: that is a key file
-MAX_HELD: Final = 12  # shares that are kept while the right ones are awaited
-MAX_FILE: Final = 1024  # bytes
+MAX_FILE: Final = 4096  # bytes; sixteen fingerprints take 1200
 MAX_TEXT: Final = 120  # characters of a share
 _HALF: Final = 16  # bytes; the library's only size
 _SHARE: Final = re.compile(r"amber-share-([0-9a-f]{8})-([1-9][0-9]?)-([0-9a-f]{64})-([0-9a-f]{8})")
 _SET: Final = re.compile(r"[0-9a-f]{8}")
 _ID: Final = re.compile(r"[0-9a-f]{16}")
+_SALT: Final = re.compile(r"[0-9a-f]{32}")
+_FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
+_SALT_SIZE: Final = 16  # bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +51,16 @@ class ShareSet:
         count: how many shares there are.
         threshold: how many it takes.
         key: id of the key, by `sealing.key_id`; tells nothing of it.
+        salt: of the fingerprints.
+        fingerprints: of each share, in their order: a wrong one is known when it comes.
     """
 
     id: str
     count: int
     threshold: int
     key: str
+    salt: str
+    fingerprints: tuple[str, ...]
 
     @classmethod
     def load(cls, file: Path) -> ShareSet:
@@ -67,11 +72,11 @@ class ShareSet:
         try:
             with file.open("rb") as stream:
                 members = json.loads(stream.read(MAX_FILE))
-            found = cls(**members)
+            found = cls(**{**members, "fingerprints": tuple(members["fingerprints"])})
         except OSError as exc:
             hint = "amber keybroker seal-init makes it"
             raise SettingsError("the file of shares cannot be read", seen=f"{file}: {exc.strerror}", hint=hint) from exc
-        except (ValueError, TypeError, RecursionError) as exc:
+        except (ValueError, TypeError, KeyError, RecursionError) as exc:
             raise SettingsError("the file describes no shares", seen=file) from exc
         if not found.usable:
             raise SettingsError("the file describes no shares", seen=file)
@@ -87,12 +92,14 @@ class ShareSet:
             and type(self.threshold) is int
             and MIN_THRESHOLD <= self.threshold <= min(self.count, MAX_THRESHOLD)
             and self.count <= MAX_SHARES
+            and _matches(_SALT, self.salt)
+            and len(self.fingerprints) == self.count
+            and all(_matches(_FINGERPRINT, each) for each in self.fingerprints)
         )
 
     def to_json(self) -> str:
         """As `load` reads it."""
-        members = {"id": self.id, "count": self.count, "threshold": self.threshold, "key": self.key}
-        return json.dumps(members, indent=2) + "\n"
+        return json.dumps(asdict(self), indent=2) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +138,7 @@ def split(
         key: 32 bytes.
         threshold: how many shares give it.
         count: how many there are.
-        token_bytes: randomness for the set's id.
+        token_bytes: randomness for the set's id, and for the salt.
 
     Raises:
         SettingsError: numbers that make no sense; the library is not installed.
@@ -145,59 +152,59 @@ def split(
     shares = tuple(
         Share(set_id, index, bytes(halves[0][index]) + bytes(halves[1][index])) for index in sorted(halves[0])
     )
-    return ShareSet(id=set_id, count=count, threshold=threshold, key=key_id(key).hex()), shares
+    salt = token_bytes(_SALT_SIZE).hex()
+    described = ShareSet(
+        id=set_id,
+        count=count,
+        threshold=threshold,
+        key=key_id(key).hex(),
+        salt=salt,
+        fingerprints=tuple(_fingerprint(salt, share) for share in shares),
+    )
+    return described, shares
 
 
 class Gathering:
-    """Shares that come in until the right ones are there. Redacted; for one thread at a time.
+    """Shares that come in until as many are there as it takes. Redacted; for one thread at a time.
 
-    A share that is of this set, and wrong, cannot be told from a right one by itself. So every choice of `threshold`
-    shares is tried, and nobody is told which were wrong. With `MAX_HELD` of them that do not fit all are forgotten, the
-    right ones too.
+    Each is known by its fingerprint when it comes: one that is none of the set's is refused, and takes no room.
     """
 
     def __init__(self, shares: ShareSet) -> None:
         self.shares = shares
         self.failures = 0
-        self._held: list[Share] = []
+        self._held: dict[int, Share] = {}
 
     @property
     def progress(self) -> int:
-        """Of how many different shares there is one, at most as many as it takes."""
-        return min(len({share.index for share in self._held}), self.shares.threshold)
+        """How many are there."""
+        return len(self._held)
 
     def take(self, share: Share) -> bytes | None:
         """One more share; the key, if that makes it.
 
         Raises:
-            Malformed: (`another-share-set`) it is of another set.
+            Malformed: (`another-share-set`) it is of another set; (`wrong-share`) it is none of this set's.
+            SettingsError: the shares are those that the file describes, and do not give its key.
         """
         if share.set_id != self.shares.id or share.index > self.shares.count:
             wanted = f"one of set {self.shares.id}"
             raise Malformed(
                 "this is a share of another key", code="another-share-set", seen=share.set_id, wanted=wanted
             )
-        if share in self._held:
-            return None
-        key = self._made_with(share)
-        if key is not None:
-            self._held.clear()
-            return key
-        self._held.append(share)
-        if self.progress == self.shares.threshold:
+        if _fingerprint(self.shares.salt, share) != self.shares.fingerprints[share.index - 1]:
             self.failures += 1
-        if len(self._held) >= MAX_HELD:
-            self._held.clear()
-        return None
-
-    def _made_with(self, share: Share) -> bytes | None:
-        others = [each for each in self._held if each.index != share.index]
-        for chosen in itertools.combinations(others, self.shares.threshold - 1):
-            if len({each.index for each in chosen}) == len(chosen):
-                key = _combined((share, *chosen))
-                if key_id(key).hex() == self.shares.key:
-                    return key
-        return None
+            hint = "somebody changed it, or made it up: no share that was handed out is this"
+            raise Malformed("this is not the share of its number", code="wrong-share", seen=share.index, hint=hint)
+        self._held[share.index] = share
+        if len(self._held) < self.shares.threshold:
+            return None
+        key = _combined(tuple(self._held.values()))
+        self._held.clear()
+        if key_id(key).hex() != self.shares.key:
+            hint = "the file of shares was changed: restore it"
+            raise SettingsError("the shares do not give the key that their file names", hint=hint)
+        return key
 
     def __repr__(self) -> str:
         return f"Gathering({self.progress} of {self.shares.threshold})"
@@ -225,3 +232,9 @@ def _shamir() -> type[Shamir]:
 def _sum(set_id: str, index: int, value: bytes) -> str:
     """Against slips, not against forgery; of a share that is secret it tells 32 bits of a digest, to who has it."""
     return hashlib.sha256(b"ambergate share\x00" + f"{set_id}-{index}-".encode() + value).hexdigest()[:8]
+
+
+def _fingerprint(salt: str, share: Share) -> str:
+    """What a share is known by. It tells nobody the share, which has 256 bits that nobody can guess."""
+    said = f"{salt}-{share.set_id}-{share.index}-".encode()
+    return hashlib.sha256(b"ambergate share fingerprint\x00" + said + share.value).hexdigest()

@@ -124,9 +124,13 @@ def test_from_shares_to_a_release(folder: Path, tls: TlsFiles, forge: Forge, ca:
                 assert (refused.status_code, refused.json()["code"]) == (503, "sealed"), where
             assert client.get("/healthz").json() == {"status": "ok", "sealed": True}
             forged = Share(Share.parse(shares[0]).set_id, 2, bytes(32)).text
-            for number, share in enumerate([shares[0], forged, shares[2]], 1):
-                told = client.post("/unseal", json={"share": share}).json()
-                assert (told["sealed"], told["progress"], told["failures"]) == (True, number, number // 3)
+            for number in range(1, 41):
+                told = client.post("/unseal", json={"share": forged})
+                assert (told.status_code, told.json()["code"]) == (400, "wrong-share")
+                assert client.get("/unseal").json()["failures"] == number
+            for number, share in enumerate([shares[0], shares[0], shares[2]], 1):
+                told = client.post("/unseal", json={"share": share}).raise_for_status()
+                assert (told.json()["sealed"], told.json()["progress"]) == (True, 1 + number // 3)
             for wrong in ({"share": "x"}, {"share": shares[0].replace("1", "2", 1)}, {}, {"share": 7}):
                 assert client.post("/unseal", json=wrong).status_code == 400
         opened = send(folder, url, ca, shares[4])
@@ -143,10 +147,10 @@ def test_from_shares_to_a_release(folder: Path, tls: TlsFiles, forge: Forge, ca:
         assert again == {"sealed": False}
     records = [each for each in audit_records(folder) if each["event"] in {"broker.unseal", "transfer"}]
     assert [each["event"] for each in records] == ["broker.unseal", "broker.unseal", "transfer"]
-    assert records[0]["details"]["failures"] == 1
+    assert records[0]["details"]["failures"] == 40
     log = (folder / "log").read_text()
     assert not any(share.split("-")[4] in log for share in shares)
-    assert "do not open the broker" in log
+    assert "never handed out" in log
 
 
 def audit_records(folder: Path) -> list[dict[str, Any]]:
@@ -180,6 +184,33 @@ def test_a_sealed_broker_is_asked_and_stopped(folder: Path, tls: TlsFiles, ca: P
     assert amber(folder, "unseal", *at_broker(url, ca), "--status").exit_code == 5
 
 
+@pytest.mark.parametrize("kind", ["port", "socket"])
+def test_shares_are_taken_where_the_broker_is_managed(folder: Path, tls: TlsFiles, ca: Path, kind: str) -> None:
+    """And there alone, where that is a place of its own: enclaves' port tells nobody how far it is."""
+    shares = seal(folder, tls)
+    with (folder / "broker.toml").open("a") as file:
+        file.write("[admin]\nport = 0\n" if kind == "port" else '[admin]\nsocket = "admin.sock"\n')
+    with serving(folder) as broker:
+        told = broker.told()
+        url = f"https://127.0.0.1:{told['sealed']['port']}"
+        there = at_broker(url, ca)
+        refused = send(folder, url, ca, shares[0])
+        assert (refused.exit_code, "where it is managed" in refused.stderr) == (1, True)
+        context = ssl.create_default_context(cafile=str(ca))
+        with httpx.Client(base_url=url, verify=context, trust_env=False) as client:
+            for answer in (client.get("/unseal"), client.post("/unseal", json={"share": shares[0]})):
+                assert (answer.status_code, answer.json()["code"]) == (503, "sealed")
+        if kind == "port":
+            there = at_broker(f"https://127.0.0.1:{told['admin']['port']}", ca)
+        else:
+            there += ["--socket", told["admin"]["socket"]]
+        for number, share in enumerate(shares[:3], 1):
+            (folder / "mine").write_text(share)
+            done = amber(folder, "unseal", *there, "--share-file", str(folder / "mine"))
+            assert (done.exit_code, "the broker is open" in done.stdout) == (0, number == 3), done.output
+        assert broker.told()["admin"] == told["admin"]
+
+
 def test_without_shares_nothing_opens_it(folder: Path, tls: TlsFiles) -> None:
     """Not even the key from before: everything was sealed anew."""
     seal(folder, tls)
@@ -202,7 +233,7 @@ def test_shares_are_made_once_and_can_be_gone_on_with(folder: Path, tls: TlsFile
         *arguments,
         stdin=f"{made['shares'][0]}\n{Share(Share.parse(made['shares'][0]).set_id, 2, bytes(32)).text}".encode(),
     )
-    assert (wrong.exit_code, "do not give the key" in wrong.stderr) == (1, True)
+    assert (wrong.exit_code, "not the share of its number" in wrong.stderr) == (4, True)
     configure(folder, tls, "shares:broker.shares")
     assert amber(folder, *arguments[:5]).exit_code == 1
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ambergate.core.errors import Malformed, SettingsError
-from ambergate.stores.shares import MAX_HELD, Gathering, Share, ShareSet, split
+from ambergate.stores.shares import Gathering, Share, ShareSet, split
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,30 +57,29 @@ def forged(index: int) -> Share:
     return Share(SHARED.id, index, secrets.token_bytes(32))
 
 
-def test_a_wrong_share_is_counted_and_spoils_nothing() -> None:
+def test_a_wrong_share_is_refused_when_it_comes_and_spoils_nothing() -> None:
+    """However many there are: those that were handed out open it all the same."""
     gathering = Gathering(SHARED)
-    assert gathering.take(SHARES[0]) is None
-    assert gathering.take(forged(2)) is None
-    assert (gathering.progress, gathering.failures) == (2, 0)
-    assert gathering.take(SHARES[2]) is None
-    assert (gathering.progress, gathering.failures) == (3, 1)
-    assert gathering.take(SHARES[1]) == KEY, "the right one of the index that was forged"
+    for number in range(200):
+        wrong = replace(SHARES[3], index=1) if number == 7 else forged(1 + number % 5)
+        with pytest.raises(Malformed) as caught:
+            gathering.take(wrong)
+        assert caught.value.code == "wrong-share"
+        assert wrong.value.hex()[:16] not in str(caught.value.as_dict())
+        if number in {50, 100}:
+            assert gathering.take(SHARES[number // 50]) is None
+    assert (gathering.progress, gathering.failures) == (2, 200)
+    assert gathering.take(SHARES[4]) == KEY
     assert gathering.progress == 0, "nothing is kept when it is done"
 
 
-def test_a_wrong_share_among_the_latest_spoils_nothing() -> None:
-    gathering = Gathering(SHARED)
-    given = [SHARES[0], forged(4), SHARES[2], forged(5), SHARES[1]]
-    assert [gathering.take(share) for share in given] == [None] * 4 + [KEY]
-
-
-def test_wrong_shares_are_not_kept_without_end() -> None:
-    gathering = Gathering(SHARED)
-    for number in range(3 * MAX_HELD):
-        assert gathering.take(forged(1 + number % 5)) is None
-        assert len(gathering._held) < MAX_HELD
-    assert gathering.failures > 0
-    assert [gathering.take(share) for share in SHARES[:3]][-1] == KEY
+def test_shares_that_do_not_give_the_key_of_their_file() -> None:
+    """Somebody put another key's id into it."""
+    changed = replace(SHARED, key="00" * 8)
+    gathering = Gathering(changed)
+    with pytest.raises(SettingsError, match="do not give"):
+        [gathering.take(share) for share in SHARES[:3]]
+    assert gathering.progress == 0
 
 
 def test_a_share_of_another_key_is_told_at_once() -> None:
@@ -118,12 +117,34 @@ def test_what_is_known_of_a_key_in_shares_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "shares").write_text(SHARED.to_json())
     assert ShareSet.load(tmp_path / "shares") == SHARED
     assert KEY.hex() not in SHARED.to_json()
+    assert not any(share.value.hex() in SHARED.to_json() for share in SHARES)
+
+
+def test_the_same_share_of_two_sets_has_two_fingerprints() -> None:
+    """So that a list of such digests is of no use."""
+    salted = [split(KEY, threshold=2, count=2, token_bytes=secrets.token_bytes)[0] for _ in range(2)]
+    assert salted[0].salt != salted[1].salt
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"id": "x"}, {"id": 7}, {"count": 17}, {"count": "5"}, {"count": True}, {"threshold": 1}, {"key": ""}, {"key": 1}],
-    ids=range(8),
+    [
+        {"id": "x"},
+        {"id": 7},
+        {"count": 17},
+        {"count": "5"},
+        {"count": True},
+        {"threshold": 1},
+        {"key": ""},
+        {"key": 1},
+        {"salt": "00"},
+        {"salt": 1},
+        {"fingerprints": ()},
+        {"fingerprints": ["00" * 32] * 4},
+        {"fingerprints": ["x"] * 5},
+        {"fingerprints": [7] * 5},
+    ],
+    ids=range(14),
 )
 def test_files_that_describe_no_shares(tmp_path: Path, change: dict[str, object]) -> None:
     (tmp_path / "shares").write_text(replace(SHARED, **change).to_json())  # type: ignore[arg-type]

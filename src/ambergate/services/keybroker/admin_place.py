@@ -63,6 +63,10 @@ class Listening:
             return False
         return bool(server[1] == self.port and (self.port is not None or server[0] == self.host))
 
+    def words(self) -> str:
+        """For people."""
+        return self.host if self.port is None else f"{self.host}:{self.port}"
+
     def told(self) -> dict[str, object]:
         """For the announcement."""
         return {"socket": self.host} if self.port is None else {"host": self.host, "port": self.port}

@@ -1,8 +1,8 @@
 """The broker while it is sealed: it has no key-encryption key yet, gathers shares of it, and does nothing else.
 
-Everything answers 503 `sealed` but `/healthz`, which says that the process lives, and `/unseal`. Whoever reaches the
-broker may send shares: a wrong one is counted, and what was sent is never told again. Who sends many wrong ones keeps
-the broker shut, since those that are held are forgotten with them (`stores.shares.MAX_HELD`).
+Everything answers 503 `sealed` but `/healthz`, which says that the process lives, and `/unseal`, which is where the
+broker is managed if that is a place of its own. Whoever reaches it may send shares: one that is none of the set's is
+refused when it comes, and counted; what was sent is never told again.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from ambergate.services.keybroker.admin_place import Listening
     from ambergate.stores.shares import ShareSet
 
 MAX_BODY: Final = 1024  # bytes
@@ -41,7 +42,7 @@ class ShareRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SealedState(msgspec.Struct, frozen=True):
-    """What `/unseal` answers with. Nothing of it is secret, and nothing tells which share was wrong."""
+    """What `/unseal` answers with. Nothing of it is secret."""
 
     sealed: bool
     set: str
@@ -72,14 +73,17 @@ class Sealed:
         """One more share.
 
         Raises:
-            Malformed: it is none, or one of another key.
+            Malformed: it is none, one of another key, or none that was handed out.
+            SettingsError: the file of shares was changed.
         """
         share = Share.parse(text)
         with self._lock:
             before = self._gathering.failures
-            self._key = self._key or self._gathering.take(share)
-            if self._gathering.failures > before:
-                _LOG.warning("the shares do not open the broker; %d times so far", self._gathering.failures)
+            try:
+                self._key = self._key or self._gathering.take(share)
+            finally:
+                if self._gathering.failures > before:
+                    _LOG.warning("a share was sent that was never handed out; %d so far", self._gathering.failures)
         return self.state()
 
     def state(self) -> SealedState:
@@ -99,14 +103,21 @@ class Sealed:
         return "Sealed(...)"
 
 
-def sealed_app(sealed: Sealed) -> Starlette:
-    """What a sealed broker serves."""
+def sealed_app(sealed: Sealed, listening: Listening | None = None) -> Starlette:
+    """What a sealed broker serves.
+
+    Args:
+        sealed: gathers the shares.
+        listening: the listener that they are taken at; None: any.
+    """
 
     async def healthz(request: Request) -> Response:
         del request
         return json_response({"status": "ok", "sealed": sealed.key is None})
 
     async def unseal(request: Request) -> Response:
+        if listening is not None and not listening.got(request.scope):
+            return await refuse(request)
         if request.method == "GET":
             return json_response(sealed.state())
         return json_response(sealed.take(decode(await read_body(request, limit=MAX_BODY), ShareRequest).share))
