@@ -31,11 +31,11 @@ def telling_metrics(
     if metrics is None or place is None:
         yield None
         return
+    from ambergate.services.web.certificates import Certificates
     from ambergate.services.web.metrics_server import serving_metrics
     from ambergate.services.web.server import bound_socket
-    from ambergate.services.web.tls import server_context
 
-    tls = None if place.tls is None else server_context(place.tls)
+    tls = None if place.tls is None else Certificates(place.tls)
     listener = bound_socket(place.host, place.port and place.port + number)
     host, port = listener.getsockname()[:2]
     with serving_metrics(metrics.text, listener, tls):

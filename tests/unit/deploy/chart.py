@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import tomllib
@@ -86,19 +87,23 @@ class Rendered:
         return tomllib.loads(self.toml(service))
 
 
+@functools.cache
+def _answer(request: str) -> str:
+    python = PLACE / "python"
+    if not python.exists():
+        pytest.skip("build/deploy-tools is not there (make deploy-tools)")
+    command = [python, _ENGINE]
+    return subprocess.run(command, input=request, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
 def render(over: dict[str, Any] | None = None, *, bare: bool = False) -> Rendered:
     """The chart under these values, laid over `VALUES` unless `bare`; as the release `amber` in the namespace `apart`.
 
     Raises:
         Refused: it does not render.
     """
-    python = PLACE / "python"
-    if not python.exists():
-        pytest.skip("build/deploy-tools is not there (make deploy-tools)")
     values = (over or {}) if bare else laid(VALUES, over or {})
-    request = json.dumps({"chart": str(CHART), "values": values, "name": "amber"})
-    done = subprocess.run([python, _ENGINE], input=request, capture_output=True, text=True, check=True, timeout=60)
-    answer = json.loads(done.stdout)
+    answer = json.loads(_answer(json.dumps({"chart": str(CHART), "values": values, "name": "amber"})))
     if "error" in answer:
         raise Refused(answer["error"])
     notes = answer["templates"].pop("ambergate/templates/NOTES.txt")

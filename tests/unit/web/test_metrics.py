@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import httpx
@@ -15,12 +16,17 @@ from tests.unit.web.site import ERRORS, Site, echo, raising
 
 from ambergate.services.web import metrics_server
 from ambergate.services.web.application import build
+from ambergate.services.web.certificates import Certificates
 from ambergate.services.web.metrics import MAX_CODES, Metrics
 from ambergate.services.web.metrics_server import serving_metrics
-from ambergate.services.web.server import TlsFiles, bound_socket, running, server_context
+from ambergate.services.web.selfsigned import make_server_certificate
+from ambergate.services.web.server import TlsFiles, bound_socket, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from ambergate.services.web.selfsigned import ServerCertificate
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
@@ -34,7 +40,7 @@ def told(metrics: Metrics, tls: TlsFiles | None = None) -> Iterator[int]:
     """The metrics' port."""
     listener = bound_socket("127.0.0.1", 0)
     port = int(listener.getsockname()[1])
-    with serving_metrics(metrics.text, listener, None if tls is None else server_context(tls)):
+    with serving_metrics(metrics.text, listener, None if tls is None else Certificates(tls)):
         yield port
 
 
@@ -99,6 +105,33 @@ def test_tls(tls_files: TlsFiles) -> None:
             assert client.get(f"https://127.0.0.1:{port}/metrics").status_code == 200
         with httpx.Client(trust_env=False) as client, pytest.raises(httpx.HTTPError):
             client.get(f"http://127.0.0.1:{port}/metrics")
+
+
+def test_a_renewed_certificate_is_shown_and_a_broken_one_is_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = [make_server_certificate(["127.0.0.1"], datetime.now(UTC)) for _ in range(2)]
+    files = TlsFiles(certificate=tmp_path / "cert.pem", key=tmp_path / "key.pem")
+
+    def put(pair: ServerCertificate) -> None:
+        files.certificate.write_text(pair.cert_pem)
+        files.key.write_text(pair.key_pem)
+
+    def status(trusted: ServerCertificate) -> int:
+        context = ssl.create_default_context(cadata=trusted.ca_pem)
+        with httpx.Client(verify=context, trust_env=False) as client:
+            return client.get(f"https://127.0.0.1:{port}/metrics").status_code
+
+    put(made[0])
+    with told(Metrics("tests"), files) as port:
+        assert status(made[0]) == 200
+        files.key.write_text(made[1].key_pem)  # half of the new pair
+        assert [status(made[0]), status(made[0])] == [200, 200]
+        assert caplog.text.count("is not taken") == 1
+        put(made[1])
+        assert status(made[1]) == 200
+        with pytest.raises(httpx.ConnectError):
+            status(made[0])
 
 
 def test_slow_peers_are_let_go_and_hold_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:

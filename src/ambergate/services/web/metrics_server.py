@@ -14,12 +14,14 @@ import threading
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
+from ambergate.core.errors import SettingsError
 from ambergate.services.web.metrics import CONTENT_TYPE
 
 if TYPE_CHECKING:
     import socket
-    import ssl
     from collections.abc import Callable, Iterator
+
+    from ambergate.services.web.certificates import Certificates
 
 MAX_CONNECTIONS: Final = 16  # at once; more are closed unanswered
 STEP_SECONDS: Final = 5.0  # for each read and write of a connection, and for its TLS handshake
@@ -28,14 +30,15 @@ _LOG = logging.getLogger("ambergate.metrics")
 
 @contextlib.contextmanager
 def serving_metrics(
-    text: Callable[[], bytes], listener: socket.socket, tls: ssl.SSLContext | None = None
+    text: Callable[[], bytes], listener: socket.socket, tls: Certificates | None = None
 ) -> Iterator[None]:
     """Serve metrics on this address in threads of their own until the end of the block.
 
     Args:
         text: the metrics in Prometheus' text format.
         listener: from `server.bound_socket`; closed at the end.
-        tls: of the server; plain HTTP when not given.
+        tls: certificate and key, looked at again for each connection: who renews them restarts nothing. Plain HTTP when
+            not given.
     """
     server = _Server(text, listener, tls)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.2}, name="metrics", daemon=True)
@@ -52,12 +55,13 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, text: Callable[[], bytes], listener: socket.socket, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, text: Callable[[], bytes], listener: socket.socket, tls: Certificates | None) -> None:
         super().__init__(listener.getsockname()[:2], _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
         self.text = text
         self._tls = tls
+        self._stale = False
         self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self.server_activate()
 
@@ -73,7 +77,8 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         try:
             request.settimeout(STEP_SECONDS)
             if self._tls is not None:
-                request = self._tls.wrap_socket(request, server_side=True)
+                self._look(self._tls)
+                request = self._tls.context.wrap_socket(request, server_side=True)
             self.finish_request(request, client_address)
         except OSError:  # a peer that went, was too slow, or speaks something else
             _LOG.debug("a connection for metrics failed", exc_info=True)
@@ -82,6 +87,16 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         finally:
             self.shutdown_request(request)
             self._slots.release()
+
+    def _look(self, tls: Certificates) -> None:
+        """Show the files as they are now. What cannot be used is told once, and the old one stays."""
+        try:
+            tls.refresh()
+            self._stale = False
+        except SettingsError as error:  # perhaps half of the pair is written
+            if not self._stale:
+                _LOG.error("the changed certificate for metrics is not taken: %s", error.as_dict())
+            self._stale = True
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
