@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ambergate.cli._common import echo_json, json_option, reports_errors
+from ambergate.cli._gsc_register import Registering, register, register_options
 from ambergate.cli._launching import refuse_without_launcher, secret_to_option
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ config_option: Callable[[Any], Any] = click.option(
     default=Path("config.yaml"),
     show_default=True,
     help="Where Gramine comes from; without the file, packages of the image's own distribution.",
+)
+passphrase_option: Callable[[Any], Any] = click.option(
+    "--passphrase-file", type=_FILE, help="The key's passphrase, in a file's first line; else it is asked for."
 )
 
 
@@ -96,30 +100,48 @@ def _pairs(_context: click.Context, _parameter: click.Parameter, texts: tuple[st
     is_flag=True,
     help="Put the manifest's API key into the image, for everybody who has it.",
 )
+@click.option("--sign-with", type=_FILE, metavar="KEY", help="Go on to gsc-IMAGE, as sign-image does.")
+@passphrase_option
+@register_options
 @json_option
 @reports_errors
-def build(image: str, manifest: Path | None, *, remove: bool, debug: bool, as_json: bool, **told: Any) -> None:  # noqa: ANN401  options by their names
-    """Make gsc-IMAGE-unsigned of IMAGE and MANIFEST.
+def build(
+    image: str,
+    manifest: Path | None,
+    *,
+    remove: bool,
+    debug: bool,
+    registering: Registering,
+    as_json: bool,
+    **told: Any,  # noqa: ANN401  options by their names
+) -> None:
+    """Make gsc-IMAGE-unsigned of IMAGE and MANIFEST, and gsc-IMAGE where a KEY is given.
 
     MANIFEST holds what the image does not say: sizes, sgx.amber_* settings, more mounts. It may be left out.
     """
-    from ambergate.graminize.gsc import building
+    from ambergate.graminize.gsc import building, signing
     from ambergate.graminize.gsc.engine import find_engine
 
     flags = ("require", "secret_to", "allow_arguments", "external", "cacerts")
     names = {"allow_arguments": "--allow-argument", "external": "--external-config"}
     launcher = {names.get(flag, f"--{flag.replace('_', '-')}"): told[flag] for flag in flags}
     refuse_without_launcher(told["delivery"], launcher)
+    registering.check(signed=told["sign_with"] is not None and told["file_only"] is None)
+    key = None if told["sign_with"] is None else _key(told["sign_with"], told["passphrase_file"])
     job = _job(image, manifest, debug=debug, keep=not remove, told=told)
     engine = find_engine(told["engine_name"])
     if told["file_only"] is not None:
         planned = building.plan(job, engine, _say)
-        building.write_context(planned, told["file_only"], job.epoch)
+        building.write_whole_context(planned, told["file_only"], job.epoch)
         _tell({"context": str(told["file_only"]), "notes": list(planned.notes)}, as_json=as_json)
         return
     built = building.build(job, engine, _say)
     told_of = {"image": built.image, "trusted_files": built.trusted, "notes": list(built.notes)}
-    _tell({**told_of, "next": f"amber gsc sign-image {image} KEY.pem"}, as_json=as_json)
+    if key is None:
+        _tell({**told_of, "next": f"amber gsc sign-image {image} KEY.pem"}, as_json=as_json)
+        return
+    said = signing.sign(image, key, engine, epoch=job.epoch, say=_say)
+    _tell({**told_of, **_signed(image, said, registering)}, as_json=as_json)
 
 
 def _job(image: str, manifest: Path | None, *, debug: bool, keep: bool, told: dict[str, Any]) -> Job:
@@ -194,17 +216,16 @@ def build_gramine(
 @click.argument("key", type=_FILE, required=False)
 @config_option
 @engine_option
-@click.option(
-    "--passphrase-file", type=_FILE, help="The key's passphrase, in a file's first line; else it is asked for."
-)
+@passphrase_option
 @click.option("-p", "--passphrase", hidden=True, help="Refused: every user of a machine can list arguments.")
 @click.option(
     "--export-for-signing", "export_to", type=_DIRECTORY, help="Write there what another machine needs to sign."
 )
 @click.option("--import-signature", "import_from", type=_DIRECTORY, help="Take what another machine has signed.")
+@register_options
 @json_option
 @reports_errors
-def sign_image(image: str, key: Path | None, *, as_json: bool, **told: Any) -> None:  # noqa: ANN401  options by their names
+def sign_image(image: str, key: Path | None, *, registering: Registering, as_json: bool, **told: Any) -> None:  # noqa: ANN401  options by their names
     """Make gsc-IMAGE of gsc-IMAGE-unsigned with KEY, which never becomes part of an image."""
     from ambergate.graminize.gsc import signing
     from ambergate.graminize.gsc.engine import find_engine
@@ -216,6 +237,7 @@ def sign_image(image: str, key: Path | None, *, as_json: bool, **told: Any) -> N
     if [key, export_to, import_from].count(None) != 2:
         message = "give a KEY, --export-for-signing or --import-signature"
         raise click.UsageError(message)
+    registering.check(signed=export_to is None)
     engine, epoch = find_engine(told["engine_name"]), _epoch()
     if export_to is not None:
         signing.export_for_signing(image, export_to, engine, say=_say)
@@ -226,7 +248,7 @@ def sign_image(image: str, key: Path | None, *, as_json: bool, **told: Any) -> N
     else:
         assert key is not None
         said = signing.sign(image, _key(key, told["passphrase_file"]), engine, epoch=epoch, say=_say)
-    _tell({"image": f"gsc-{image}", **_described(said)}, as_json=as_json)
+    _tell(_signed(image, said, registering), as_json=as_json)
 
 
 @group.command("info-image")
@@ -238,26 +260,22 @@ def sign_image(image: str, key: Path | None, *, as_json: bool, **told: Any) -> N
     type=_DIRECTORY,
     help="Write the attestation policy and the release policy for this very image there.",
 )
-@click.option(
-    "--by-signer", is_flag=True, help="Policies by signer, product and least version: later versions are welcome too."
-)
-@click.option("--register", "url", metavar="URL", help="Make the attestation policy known to the service there.")
-@click.option("--apikey-file", type=_FILE, help="Holds an API key whose scope is manage; goes with --register.")
-@click.option("--cacerts", type=_FILE, help="PEM roots that verify the service; the system's when not given.")
-@click.option("--name", help="The registered policy's name; made of the image's when not given.")
+@register_options
 @json_option
 @reports_errors
-def info_image(image: str, policies: Path | None, *, by_signer: bool, as_json: bool, **told: Any) -> None:  # noqa: ANN401  options by their names
+def info_image(
+    image: str, engine_name: str | None, policies: Path | None, *, registering: Registering, as_json: bool
+) -> None:
     """What the signature in gsc-IMAGE says: measurement, signer, product, version, date, flags."""
     from ambergate.graminize import sigstruct
     from ambergate.graminize.gsc import signing
     from ambergate.graminize.gsc.engine import find_engine
     from ambergate.graminize.writing import write_file
 
-    said = signing.signature_of(image, find_engine(told["engine_name"]), say=_say)
-    described = _described(said)
-    if told["url"] is not None:
-        described["policy_id"] = _registered(image, sigstruct.attestation_policy(said, by_signer=by_signer), told)
+    registering.check(signed=True)
+    by_signer = registering.by_signer
+    said = signing.signature_of(image, find_engine(engine_name), say=_say)
+    described = {**_described(said), **register(image, said, registering)}
     if policies is not None:
         policies.mkdir(parents=True, exist_ok=True)
         write_file(
@@ -270,17 +288,12 @@ def info_image(image: str, policies: Path | None, *, by_signer: bool, as_json: b
         click.echo(sigstruct.as_toml(described), nl=False)
 
 
-def _registered(image: str, policy: str, told: dict[str, Any]) -> str:
-    """The id of a typed policy, made known to a running service."""
-    import re
+def _signed(image: str, said: Sigstruct, registering: Registering) -> dict[str, Any]:
+    """What there is to tell of a signed image, once the services know it."""
+    from ambergate.graminize.gsc.names import signed
 
-    from ambergate.cli._policy_files import KINDS
-    from ambergate.cli._policy_places import place
-    from ambergate.core.appraise.named import PolicyLanguage
-
-    name = told["name"] or re.sub("[^A-Za-z0-9]+", "-", image).strip("-")[:64]
-    with place(None, told["url"], told["apikey_file"], told["cacerts"]) as policies:
-        return str(policies.create(name, policy, KINDS["appraisal"], PolicyLanguage.TYPED)["policy_id"])
+    name = signed(image)
+    return {"image": name, **_described(said), **register(name, said, registering)}
 
 
 def _epoch() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -64,4 +65,6 @@ def whole_directory(target: Path) -> Iterator[Path]:
 
 def cannot_write(path: Path, error: OSError) -> SettingsError:
     """The error for what cannot be written."""
-    return SettingsError("the output cannot be written", code="settings-output", seen=f"{path}: {error.strerror}")
+    hint = "make room there, or give another place" if error.errno in {errno.ENOSPC, errno.EDQUOT} else None
+    seen = f"{path}: {error.strerror}"
+    return SettingsError("the output cannot be written", code="settings-output", seen=seen, hint=hint)

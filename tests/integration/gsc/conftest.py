@@ -110,16 +110,21 @@ def _root_of(root: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An engine's storage, with a base image and the double of Gramine in it."""
+def empty_storage(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """An engine's storage with nothing in it."""
     reason = _why_not()
     if reason is not None:
         pytest.skip(reason)
     place = tmp_path_factory.mktemp("storage")
     conf = place / "storage.conf"
-    conf.write_text(f'[storage]\ngraphroot = "{place}/graph"\nrunroot = "{place}/run"\n')
-    environ = {**clean_environment(), "CONTAINERS_STORAGE_CONF": str(conf), "PATH": os.environ["PATH"]}
-    bench = Bench(place, environ)
+    conf.write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{place}/graph"\nrunroot = "{place}/run"\n')
+    return Bench(place, {**clean_environment(), "CONTAINERS_STORAGE_CONF": str(conf), "PATH": os.environ["PATH"]})
+
+
+@pytest.fixture(scope="session")
+def storage(empty_storage: Bench) -> dict[str, str]:
+    """An engine's storage, with a base image and the double of Gramine in it."""
+    bench, place = empty_storage, empty_storage.folder
     _root_of(place / "root")
     bench.write("Dockerfile.base", "FROM scratch\nCOPY root/ /\nENV PATH=/usr/bin:/bin\n")
     installed = place / "double"
@@ -131,12 +136,12 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text("a test double\n")
     bench.write("Dockerfile.gramine", f"FROM {BASE}\nCOPY double/ /gramine/install/\n")
-    _build(bench, "Dockerfile.base", BASE)
-    _build(bench, "Dockerfile.gramine", GRAMINE)
-    return environ
+    build_image(bench, "Dockerfile.base", BASE)
+    build_image(bench, "Dockerfile.gramine", GRAMINE)
+    return bench.environ
 
 
-def _build(bench: Bench, recipe: str, tag: str) -> None:
+def build_image(bench: Bench, recipe: str, tag: str) -> None:
     options = ("--isolation", "chroot", "--pull=false", "--timestamp", "0", "--quiet")
     bench.buildah("build", *options, "--file", recipe, "--tag", tag, str(bench.folder))
 
@@ -164,4 +169,4 @@ def build_app(bench: Bench, recipe: str, tag: str = APP, **files: str) -> None:
     for name, text in files.items():
         bench.write(name.replace("__", "."), text).chmod(0o755)
     bench.write("Dockerfile.app", f"FROM {BASE}\n{recipe}")
-    _build(bench, "Dockerfile.app", tag)
+    build_image(bench, "Dockerfile.app", tag)

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.integration.devices.conftest import AMBER
 from tests.integration.graminize.conftest import platform_files, reader, scene
-from tests.integration.gsc.conftest import APP, SECONDS, Bench, build_app
-from tests.integration.gsc.test_images import SIZES, done
+from tests.integration.gsc.conftest import SECONDS, Bench, build_app
+from tests.integration.gsc.test_images import SIZES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.integration.devices.conftest import Scene
-    from tests.integration.gsc.test_images import Graminized
 
-__all__ = ["done", "platform_files", "reader", "scene"]  # fixtures
+__all__ = ["platform_files", "reader", "scene"]  # fixtures
 IMAGE = "localhost/token:1"
 SCRIPT = "#!/bin/sh\nprintf 'token '\nexec cat /dev/amber/token\n"
 
@@ -52,7 +51,7 @@ def started_with(bench: Bench, image: str, platform_files: Path) -> str:
 
 
 @pytest.mark.parametrize("delivery", ["shim", "prefetch"])
-def test_a_token_inside_an_image(
+def test_a_token_inside_an_image_that_was_built_signed_and_registered_in_one_go(
     bench: Bench, signing_key: Path, scene: Scene, platform_files: Path, delivery: str
 ) -> None:
     build_app(bench, 'COPY read.sh /srv/read.sh\nENTRYPOINT ["/srv/read.sh"]\n', IMAGE, read__sh=SCRIPT)
@@ -65,11 +64,18 @@ def test_a_token_inside_an_image(
     bench.write("app.manifest", SIZES + lines)
     roots = scene.environ["AMBER_CACERTS"]
     flags = ("--delivery", delivery, "--cacerts", roots, "--insecure-measure-apikey", "--require", "token")
-    done = bench.amber("gsc", "build", IMAGE, "app.manifest", "--rm", *flags, "--json")
+    made = scene.stage.amber(
+        "apikey", "create", "--config", "attestation.toml", "--label", "o", "--scope", "manage", "--json"
+    )
+    bench.write("manage.key", json.loads(made)["key"])
+    where = ("--register", scene.stage.attestation_url, "--apikey-file", "manage.key", "--register-cacerts", roots)
+    key = ("--sign-with", str(signing_key), "--passphrase-file", str(signing_key.with_name("passphrase")))
+    done = bench.amber(
+        "gsc", "build", IMAGE, "app.manifest", "--rm", *flags, *key, *where, "--name", f"by-{delivery}", "--json"
+    )
     assert done.returncode == 0, done.stderr
-    passphrase = str(signing_key.with_name("passphrase"))
-    done = bench.amber("gsc", "sign-image", IMAGE, str(signing_key), "--passphrase-file", passphrase)
-    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["image"] == f"gsc-{IMAGE}"
+    assert json.loads(done.stdout)["policy_was"] == "created"
 
     said = started_with(bench, f"gsc-{IMAGE}", platform_files)
     token = said.removeprefix("token ").strip()
@@ -86,19 +92,3 @@ def test_a_token_inside_an_image(
         timeout=SECONDS,
     )
     assert checked.returncode == 0, checked.stderr
-
-
-def test_the_policy_of_a_signed_image_is_registered(done: Graminized, scene: Scene) -> None:
-    stage = scene.stage
-    made = stage.amber(
-        "apikey", "create", "--config", "attestation.toml", "--label", "owner", "--scope", "manage", "--json"
-    )
-    key = done.bench.write("manage.key", json.loads(made)["key"])
-    key.chmod(0o600)
-    where = ("--apikey-file", str(key), "--cacerts", scene.environ["AMBER_CACERTS"])
-    told = done.bench.amber("gsc", "info-image", f"gsc-{APP}", "--register", stage.attestation_url, *where, "--json")
-    assert told.returncode == 0, told.stderr
-    policy_id = json.loads(told.stdout)["policy_id"]
-    shown = done.bench.amber("policy", "show", policy_id, "--url", stage.attestation_url, *where)
-    assert shown.returncode == 0, shown.stderr
-    assert str(done.said["mr_enclave"]) in shown.stdout

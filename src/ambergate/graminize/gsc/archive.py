@@ -13,6 +13,7 @@ Changeset Format".
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import posixpath
@@ -62,7 +63,9 @@ def unpack(archive: Path, directory: Path) -> None:
             _older_form(archive, directory, found)
     except (OSError, tarfile.TarError, EOFError, ValueError) as exc:
         seen = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-        raise SettingsError("the exported image cannot be unpacked", seen=seen[:200]) from exc
+        full = isinstance(exc, OSError) and exc.errno == errno.ENOSPC
+        hint = "make room, or set TMPDIR to where it is" if full else None
+        raise SettingsError("the exported image cannot be unpacked", seen=seen[:200], hint=hint) from exc
 
 
 class _Found:

@@ -30,7 +30,7 @@ from ambergate.graminize.gsc.program import program_of
 from ambergate.graminize.lines import lines_of
 from ambergate.graminize.schema import violations
 from ambergate.graminize.source import Manifest
-from ambergate.graminize.writing import write_file
+from ambergate.graminize.writing import whole_directory, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
     Say = Callable[[str], None]
 
+_SO_FAR: Final = "manifest.toml"  # of a context: the manifest as far as it is known
+_OF_CONTEXT: Final = frozenset({RECIPE, _SO_FAR, recipe.AGENT_CONTEXT})
 MAX_RELEASE: Final = 64 * 1024  # bytes of /etc/os-release; our limit
 
 
@@ -185,6 +187,24 @@ def build(job: Job, engine: Engine, say: Say) -> Built:
     return Built(image=target, notes=planned.notes, trusted=len(document["sgx"]["trusted_files"]))
 
 
+def write_whole_context(planned: Planned, context: Path, epoch: int) -> None:
+    """As `write_context`, all of it or nothing, in the place of an earlier one.
+
+    Raises:
+        SettingsError: it cannot be written, or something else is there.
+    """
+    strangers = sorted({each.name for each in context.iterdir()} - _OF_CONTEXT) if context.is_dir() else []
+    if strangers or (context.exists() and not context.is_dir()):
+        raise SettingsError(
+            "the context's directory holds something else",
+            code="settings-output",
+            seen=f"{context}: {', '.join(strangers[:3])}",
+            wanted="a new directory, or one of an earlier --file-only",
+        )
+    with whole_directory(context.absolute()) as fresh:
+        write_context(planned, fresh, epoch)
+
+
 def write_context(planned: Planned, context: Path, epoch: int) -> None:
     """The first step's recipe and files, in a directory; and the manifest as far as it is known.
 
@@ -193,7 +213,7 @@ def write_context(planned: Planned, context: Path, epoch: int) -> None:
     """
     context.mkdir(parents=True, exist_ok=True)
     write_file(context / RECIPE, planned.recipe.encode())
-    write_file(context / "manifest.toml", tomli_w.dumps(planned.document).encode())
+    write_file(context / _SO_FAR, tomli_w.dumps(planned.document).encode())
     if planned.agent is None:
         (context / recipe.AGENT_CONTEXT).mkdir(exist_ok=True)
         return

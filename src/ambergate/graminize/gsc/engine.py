@@ -81,7 +81,7 @@ class Engine(Protocol):
         ...
 
     def export(self, image: str, directory: Path) -> None:
-        """A local image as an OCI layout."""
+        """A local image as an OCI layout, in a new directory; what else it writes is beside that."""
         ...
 
     def build(self, told: Build, say: Say) -> None:
@@ -143,7 +143,11 @@ class Buildah:
 
     def export(self, image: str, directory: Path) -> None:
         """As `Engine`."""
-        _run((self.program, "push", "--quiet", "--disable-compression", image, f"oci:{directory}"), _silent)
+        _run(
+            (self.program, "push", "--quiet", "--disable-compression", image, f"oci:{directory}"),
+            _silent,
+            directory.parent,
+        )
 
     def build(self, told: Build, say: Say) -> None:
         """As `Engine`. In layers with a cache or without: it is one image."""
@@ -181,7 +185,7 @@ class Docker:
         """As `Engine`."""
         archive = directory.with_suffix(".tar")
         try:
-            _run((self.program, "save", "--output", str(archive), image), _silent)
+            _run((self.program, "save", "--output", str(archive), image), _silent, directory.parent)
             unpack(archive, directory)
         finally:
             archive.unlink(missing_ok=True)
@@ -253,8 +257,13 @@ def _output(command: Sequence[str], image: str) -> str:
     return done.stdout.decode("utf-8", "replace")
 
 
-def _run(command: Sequence[str], say: Say) -> None:
+def _run(command: Sequence[str], say: Say, temporary: Path | None = None) -> None:
     """Run a command to its end, its lines told as they come.
+
+    Args:
+        command: its words.
+        say: told each line.
+        temporary: where it has its temporary files, which some leave when they fail; None: where it likes.
 
     Raises:
         BuildFailed: with the step that failed and its last lines.
@@ -269,11 +278,11 @@ def _run(command: Sequence[str], say: Say) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             errors="replace",
-            env={**os.environ, **_PLAIN},
+            env={**os.environ, **_PLAIN, **({} if temporary is None else {"TMPDIR": str(temporary)})},
         ) as process:
             assert process.stdout is not None
             for raw in process.stdout:
-                line = raw.rstrip("\n")[:MAX_LINE]
+                line = _cut(raw.rstrip("\n"))
                 if _STEP.match(line):
                     step = line
                 kept.append(line)
@@ -286,6 +295,12 @@ def _run(command: Sequence[str], say: Say) -> None:
             seen=f"exit code {process.returncode}; its last lines:\n  " + "\n  ".join(kept),
             hint=_advice("\n".join(kept)),
         )
+
+
+def _cut(line: str) -> str:
+    """A line without its middle, where it is long: at its beginning is what was done, at its end why it failed."""
+    half = MAX_LINE // 2
+    return line if len(line) <= MAX_LINE else f"{line[:half]} ... {line[-half:]}"
 
 
 def _called(command: Sequence[str]) -> str:
