@@ -46,6 +46,7 @@ EXPORTS: Final = {
     "attestation.txt": Export(
         "the attestation service", _extras("service", "rego", "yaml", "postgres", "pkcs11", "otel")
     ),
+    "agent.txt": Export("what finds out the agent's files", _extras("graminize")),
     "keybroker.txt": Export(
         "the key broker", _extras("service", "yaml", "postgres", "pkcs11", "kmip", "shares", "otel")
     ),

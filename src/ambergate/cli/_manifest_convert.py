@@ -107,8 +107,7 @@ def convert(manifest: Manifest, surroundings: Surroundings, asked: Asked) -> Don
     )
     conversion = converted(manifest, plan)
     output = output_of(manifest, conversion, surroundings)
-    born = int(os.environ.get("SOURCE_DATE_EPOCH") or agent.BORN)
-    with agent.staged(measured, directory, born=born):
+    with agent.staged(measured, directory, born=_born()):
         _write(asked, conversion, output)
     read = (f"the template depends on the variable {name}, and with it the measurement" for name in manifest.read)
     notes = (*conversion.notes, *note, *read, *_about_secrets(secrets=secrets), _FORMS[output.form])
@@ -133,6 +132,23 @@ def _refuse_options(asked: Asked) -> None:
         "--agent-dir": asked.agent_directory,
     }
     refuse_without_launcher(asked.delivery, launcher)
+
+
+def write_agent(directory: Path, cacerts: Path | None) -> agent.Measured:
+    """Write the agent's files alone, with shim and cryptography, for an image that applications are built on.
+
+    Raises:
+        SettingsError: something cannot be read or written, or the directory is none of ours.
+        Unavailable: the files cannot be found out, or there is no shim.
+    """
+    roots = None if cacerts is None else _pem(cacerts)
+    measured = agent.measure(agent.gather(REHEARSAL, secrets=True, shim=find_shim(), roots=roots))
+    with agent.staged(measured, directory, born=_born()):
+        return measured
+
+
+def _born() -> int:
+    return int(os.environ.get("SOURCE_DATE_EPOCH") or agent.BORN)
 
 
 def _write(asked: Asked, conversion: Conversion, output: Output) -> None:

@@ -11,6 +11,7 @@ import click
 
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
 from ambergate.cli._observing import metrics_told, sending_traces, telling_metrics
+from ambergate.cli._ready import ready_command
 from ambergate.cli._serve import Opened, Served, serve_service, workers_option
 from ambergate.cli._services import (
     attestation_config,
@@ -41,6 +42,7 @@ def group() -> None:
 
 
 group.add_command(check_config_command(attestation_service))
+group.add_command(ready_command(attestation_config))
 group.add_command(signing_key_group)
 
 

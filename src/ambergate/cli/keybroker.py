@@ -19,6 +19,7 @@ from ambergate.cli._broker_told import policy_words, read_policy, tell
 from ambergate.cli._broker_users import group as users
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
 from ambergate.cli._observing import metrics_told, sending_traces, telling_metrics
+from ambergate.cli._ready import ready_command
 from ambergate.cli._serve import Opened, Served, serve_service, workers_option
 from ambergate.cli._services import (
     check_config_command,
@@ -48,6 +49,7 @@ def group() -> None:
 
 
 group.add_command(check_config_command(keybroker_service))
+group.add_command(ready_command(keybroker_config))
 
 
 @group.command()

@@ -160,6 +160,26 @@ def convert(  # noqa: PLR0913  click passes one argument an option
 
 
 @group.command()
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--cacerts", type=_FILE, help="PEM roots of the services, to be measured with the agent.")
+@json_option
+@reports_errors
+def agent(directory: Path, *, cacerts: Path | None, as_json: bool) -> None:
+    """Write the agent's files into DIRECTORY: for an image that applications under Gramine are built on.
+
+    They are those that `convert` puts beside a manifest; an earlier directory of ours is replaced.
+    """
+    from ambergate.cli._manifest_convert import write_agent
+
+    measured = write_agent(directory, cacerts)
+    size = sum(map(len, measured.contents.values()))
+    if as_json:
+        echo_json({"directory": str(directory), "bytes": size, "files": measured.hashes()})
+        return
+    click.echo(f"{directory}: {len(measured.contents)} files of the agent, {size / 1e6:.0f} MB")
+
+
+@group.command()
 @click.argument("before", type=_FILE)
 @click.argument("after", type=_FILE)
 @define_option
