@@ -104,7 +104,9 @@ def attest_figures(*, rounds: int) -> dict[str, dict[str, float]]:
             costs: dict[str, list[float]] = {kind: [] for kind in KINDS}
             for turn in range(rounds + 1):
                 for kind, server in servers.items():
-                    cost = server.cost(sign if kind == "bare" else attest, count)
+                    requests = sign if kind == "bare" else attest
+                    server.cost(requests, CONNECTIONS)  # what it knows may be old: it had nothing to do meanwhile
+                    cost = server.cost(requests, count)
                     if turn:  # the first round warms all of them
                         costs[kind].append(cost)
             case = f"{alg}, {policy} policy" if policy else alg

@@ -71,8 +71,10 @@ class FirstOf:
 
     def fingerprint(self, *, fmspc: Fmspc, ca: str, tee: str) -> object:
         """Of the sources at hand that are asked before any that is not; None when none of these has anything."""
-        found = [source.fingerprint(fmspc=fmspc, ca=ca, tee=tee) for source in self._at_hand]
-        return tuple(found) if any(each is not None for each in found) else None
+        if not self._at_hand:
+            return None
+        found = tuple([source.fingerprint(fmspc=fmspc, ca=ca, tee=tee) for source in self._at_hand])
+        return None if found.count(None) == len(found) else found
 
 
 def _told(failure: Unavailable | MalformedCollateral) -> str:

@@ -8,9 +8,10 @@ stands here: `audit_check` holds it to signed checkpoints.
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import func, insert, select
 
@@ -32,13 +33,13 @@ _HEAD_ID: Final = 1
 _PAGE: Final = 1000  # entries that are read at a time
 # What every commit runs, as text for the driver: SQLAlchemy's own statements take longer here than the database does.
 _READ_HEAD: Final = "SELECT size, peaks, note FROM audit_head WHERE id = 1"
-_APPEND: Final = "INSERT INTO audit_entries (seq, jti, record, nodes) VALUES (?, ?, ?, ?)"
+_APPEND: Final = "INSERT INTO audit_entries (seq, jti, record, nodes) VALUES "
+_ROWS: Final = 64  # of one statement; SQLite and PostgreSQL take some thousand
 _MOVE_HEAD: Final = "UPDATE audit_head SET size = ?, peaks = ?, note = ? WHERE id = 1"
 _TOUCH_HEAD: Final = "UPDATE audit_head SET note = note WHERE id = 1"
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """An entry that is to be appended: its text, and the id of the token that it is about."""
 
     record: str
@@ -132,13 +133,18 @@ def append_entries(
         dialect: the engine's name; it says how the driver marks parameters.
     """
     mark = "%s" if dialect == POSTGRES else "?"
-    frontier, rows = head.frontier, []
+    frontier = head.frontier
+    rows: list[tuple[object, ...]] = []
     for draft in drafts:
         seq = frontier.size
         frontier, made = frontier.append(leaf_hash(draft.record.encode()))
         jti = None if draft.jti is None else str(draft.jti)
         rows.append((seq, jti, draft.record, b"".join(made)))
-    cursor.executemany(_APPEND.replace("?", mark), rows)
+    # Many rows by one statement: for each that it runs the driver lets other threads go first, and waits for them.
+    for start in range(0, len(rows), _ROWS):
+        some = rows[start : start + _ROWS]
+        row = f"({mark}, {mark}, {mark}, {mark})"
+        cursor.execute(_APPEND + ", ".join([row] * len(some)), tuple(itertools.chain.from_iterable(some)))
     moved = Head(frontier, note(frontier))
     cursor.execute(_MOVE_HEAD.replace("?", mark), (frontier.size, frontier.packed(), moved.note))
     return moved

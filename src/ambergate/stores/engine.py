@@ -115,7 +115,13 @@ def _open_sqlite(path: Path) -> Engine:
         raise SettingsError(
             "the database cannot be opened", seen=f"{path}: {exc.strerror}", hint="does its folder exist?"
         ) from exc
-    engine = create_engine(f"sqlite:///{path}", pool_size=POOL, max_overflow=POOL, pool_timeout=BUSY_MS / 1000)
+    engine = create_engine(
+        f"sqlite:///{path}",
+        pool_size=POOL,
+        max_overflow=POOL,
+        pool_timeout=BUSY_MS / 1000,
+        pool_use_lifo=True,  # who wrote last knows the pages; another connection reads them anew
+    )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", begin_sqlite)
     return engine

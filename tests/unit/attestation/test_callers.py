@@ -14,7 +14,7 @@ from tests.unit.stores.policy_rows import with_policies
 
 from ambergate.core.errors import AmberError, NotAuthorised, TooManyRequests, Unavailable
 from ambergate.services.attestation.callers import MAX_KEY, Callers
-from ambergate.services.attestation.memory import MISSED, REFRESH, RETRY, TRUST
+from ambergate.services.attestation.memory import AHEAD, MISSED, REFRESH, RETRY, TRUST
 from ambergate.stores.api_keys import ApiKeyStore
 from ambergate.stores.engine import open_database
 from ambergate.stores.key_terms import Terms
@@ -121,6 +121,30 @@ def test_the_database_is_not_asked_per_request(
     assert reads["SELECT"] == 1, "one number says that nothing has changed"
 
 
+def test_one_reads_ahead_while_the_others_are_answered(
+    callers: Callers, store: ApiKeyStore, clock: Clock, reads: Counter[str]
+) -> None:
+    _, text = store.create("x", at=AT)
+    callers.authorise(text)
+    reads.clear()
+    clock.at += AHEAD
+    assert callers.at_hand(text) is None, "this one reads"
+    for _ in range(10):
+        assert callers.at_hand(text) is not None
+    assert not reads
+    callers.authorise(text)
+    callers.authorise(text)
+    assert reads["SELECT"] == 1
+    assert callers.at_hand(text) is not None
+    clock.at += AHEAD
+    assert callers.at_hand(text) is None
+    clock.at += REFRESH - AHEAD - TICK
+    assert callers.at_hand(text) is not None
+    clock.at += TICK
+    for _ in range(10):
+        assert callers.at_hand(text) is None, "nobody has read: all wait for it"
+
+
 def test_unknown_keys_do_not_storm_the_database(callers: Callers, clock: Clock, reads: Counter[str]) -> None:
     callers_of_nothing = [f"wrong {number}" for number in range(200)]
     for text in callers_of_nothing:
@@ -152,9 +176,9 @@ def test_a_revoked_key_stops_within_five_seconds_on_every_node(place: Path | str
 
 
 def test_a_key_ends_by_itself_to_the_instant(callers: Callers, store: ApiKeyStore, clock: Clock) -> None:
-    _, text = store.create("x", at=AT, terms=Terms(expires_at=AT + timedelta(seconds=1)))
+    _, text = store.create("x", at=AT, terms=Terms(expires_at=AT + AHEAD - TICK))
     callers.authorise(text)
-    clock.at = AT + timedelta(seconds=1)
+    clock.at = AT + AHEAD - TICK
     with pytest.raises(NotAuthorised):
         callers.at_hand(text)
     refusal(callers, text)

@@ -13,7 +13,7 @@ from tests.unit.attestation.key_scene import AT, RULES, Kept, begun, keeper
 from ambergate.core.errors import SettingsError, Unavailable
 from ambergate.services.attestation.key_plan import LEAD, MARGIN, STANDBY_AFTER
 from ambergate.services.attestation.keyring import KeyRing
-from ambergate.services.attestation.memory import REFRESH, TRUST
+from ambergate.services.attestation.memory import AHEAD, REFRESH, TRUST
 from ambergate.stores.token_keys import CHANGES, TokenKey
 
 if TYPE_CHECKING:
@@ -63,10 +63,10 @@ def test_memory_answers_without_the_database_and_follows_it_in_time() -> None:
     ring, store, clock = opened()
     first = ring.key_for("PS384")
     assert ring.at_hand("RS256") is first
-    clock.at += REFRESH - timedelta(milliseconds=1)
+    clock.at += AHEAD - timedelta(milliseconds=1)
     assert ring.at_hand("PS384") is ring.key_for("PS384") is first
     assert store.asked == 1
-    clock.at += timedelta(milliseconds=1)
+    clock.at = AT + REFRESH
     assert ring.at_hand("PS384") is None, "it may have been revoked: somebody has to look"
     store.failure = Unavailable("the database does not answer")
     clock.at = AT + TRUST - SECOND

@@ -18,7 +18,7 @@ from tests.unit.web.site import Site
 from ambergate.core.errors import Malformed, SettingsError, Unavailable
 from ambergate.services.web import protocol, server
 from ambergate.services.web.application import build
-from ambergate.services.web.bodies import decode, read_body
+from ambergate.services.web.bodies import WHOLE, decode, read_body
 from ambergate.services.web.health import Readiness, health_routes
 from ambergate.services.web.problems import json_response
 from ambergate.services.web.selfsigned import make_server_certificate
@@ -55,6 +55,25 @@ def test_a_body_that_does_not_come_is_408(site: Site) -> None:
     with _connected(site) as connection:
         connection.sendall(b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nabc")
         assert connection.recv(4096).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_request_in_one_piece_is_known_to_be_whole_and_no_other(tls_files: TlsFiles) -> None:
+    """No timer runs for what is here already; it does for what is not."""
+
+    async def told(request: Request) -> Response:
+        whole = WHOLE in request.scope
+        return json_response([whole, len(await read_body(request))])
+
+    head = b"POST /told HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n"
+    with running(build([Route("/told", told, methods=["POST"])]), tls_files) as port:
+        here = Site(port=port, ca=tls_files.certificate.with_name("ca.pem"))
+        with _connected(here) as connection:
+            connection.sendall(head + b"\r\nabc")
+            assert _until(connection, b"]").endswith(b"[true,3]")
+            connection.sendall(head + b"expect: 100-continue\r\n\r\n")
+            assert _until(connection, b"\r\n\r\n").startswith(b"HTTP/1.1 100 ")
+            connection.sendall(b"abc")
+            assert _until(connection, b"]").endswith(b"[false,3]")
 
 
 def test_an_endless_head_is_400(site: Site) -> None:
@@ -153,6 +172,15 @@ class Shape(msgspec.Struct):
 def test_whatever_the_bytes_only_malformed_leaves_decode(body: bytes) -> None:
     with pytest.raises(Malformed, match="not what is expected"):
         decode(body, Shape)
+
+
+def _until(connection: ssl.SSLSocket, end: bytes) -> bytes:
+    read = b""
+    while not read.endswith(end):
+        piece = connection.recv(4096)
+        assert piece, read
+        read += piece
+    return read
 
 
 def _connected(site: Site, context: ssl.SSLContext | None = None) -> ssl.SSLSocket:

@@ -45,6 +45,11 @@ class Appraisal:
         return MappingProxyType((self.of_kind or kind_claims(self.verified)).of(self.verified))
 
     @property
+    def debug(self) -> bool:
+        """Whether the enclave or TD runs under debug: nothing in it is secret."""
+        return self.claims[f"{self.verified.tee.name.lower()}_is_debuggable"] is True
+
+    @property
     def holds_until(self) -> datetime:
         """The last instant at which the policy would still take this verdict: no token may outlive it.
 

@@ -68,7 +68,7 @@ def v1_claims(appraisal: Appraisal, issuance: Issuance) -> dict[str, object]:
     return {
         **issuer_claims(issuance),
         "ver": V1_VERSION,
-        "dbgstat": "enabled" if appraisal.verified.report.debug else "disabled",
+        "dbgstat": "enabled" if appraisal.debug else "disabled",
         **appraisal.claims,
         **data_claims(issuance),
     }

@@ -70,7 +70,7 @@ def v2_claims(appraisal: Appraisal, issuance: Issuance) -> Claims:
     evidence: Claims = {
         **appraisal.claims,
         **data_claims(issuance),
-        "dbgstat": "enabled" if verified.report.debug else "disabled",
+        "dbgstat": "enabled" if appraisal.debug else "disabled",
     }
     if isinstance(verified.report, EnclaveReport):
         evidence["pce_svn"] = verified.platform.pce_svn
@@ -107,9 +107,9 @@ def amber_claims(appraisal: Appraisal, issuance: Issuance) -> Claims:
         "ver": AMBER_VERSION,
         **{old: flat[name] for name, old in AMBER_NAMES.items() if name in flat},
         "amber_report_data": flat[f"{appraisal.verified.tee.name.lower()}_report_data"],
-        AMBER_DEBUG: appraisal.verified.report.debug,
+        AMBER_DEBUG: appraisal.debug,
         "amber_tcb_status": AMBER_STATUSES.get(status, status),
-        "amber_trust_score": _TRUSTED if status in _UP_TO_DATE and not appraisal.verified.report.debug else _UNTRUSTED,
+        "amber_trust_score": _TRUSTED if status in _UP_TO_DATE and not appraisal.debug else _UNTRUSTED,
         "amber_signed_nonce": issuance.nonce is not None,
         "amber_client_nonce": False,  # nonces of the caller's own are not taken
         "amber-faithful-service-ids": [str(issuance.instance_id)],  # with hyphens, as it was spelt

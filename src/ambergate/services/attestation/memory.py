@@ -3,6 +3,9 @@
 It is read again, changes only, when it is older than `REFRESH`, and no answer rests on a read that began more than
 `TRUST` ago: what was changed or revoked on any node counts everywhere by then. While the database does not answer for
 longer, there is no answer (ADR 0028).
+
+Under load one caller is sent to read before that, from `AHEAD` on, while the others are answered from what is known:
+if all of them had to wait at once, each would go to a thread for it.
 """
 
 from __future__ import annotations
@@ -19,13 +22,14 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 V = TypeVar("V")
 
+AHEAD: Final = timedelta(seconds=1)
 REFRESH: Final = timedelta(seconds=2)
 TRUST: Final = timedelta(seconds=5)  # the promise of docs/api-keys.md
 # How soon after a look what was not found is looked for again: it may have been made meanwhile.
 MISSED: Final = timedelta(milliseconds=500)
 RETRY: Final = timedelta(milliseconds=500)  # after the database did not answer
 _NEVER: Final = timedelta.max
-_NO_TIME: Final = (datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC))
+_NO_TIME: Final = (datetime.max.replace(tzinfo=UTC), *2 * (datetime.min.replace(tzinfo=UTC),))
 
 
 class Memory(Generic[K, V]):
@@ -43,13 +47,20 @@ class Memory(Generic[K, V]):
         self._known: dict[K, V] = {}
         self._number = 0
         self._read_at: datetime | None = None
-        self._fresh = _NO_TIME  # from when to when what is known is
+        self._fresh = _NO_TIME  # from when to when what is known is, and from when on one may read ahead
+        self._ahead = False  # whether one does
         self._failure: tuple[datetime, Unavailable] | None = None
 
     def at_hand(self, key: K) -> V | None:
         """What is known of it and fresh; None: `get` may know. Waits for nothing."""
-        begins, ends = self._fresh
-        return self._known.get(key) if begins <= self._now() < ends else None
+        begins, ends, due = self._fresh
+        at = self._now()
+        if not begins <= at < ends:
+            return None
+        if at >= due and not self._ahead:
+            self._ahead = True  # this caller's `get` reads; of two at once both may
+            return None
+        return self._known.get(key)
 
     def get(self, key: K) -> V | None:
         """What is known of it; None: there is nothing. May wait for the database.
@@ -57,7 +68,7 @@ class Memory(Generic[K, V]):
         Raises:
             Unavailable: the database has not answered for too long.
         """
-        self._refresh(REFRESH)
+        self._refresh(AHEAD if self._ahead else REFRESH)
         found = self._known.get(key)
         if found is None:
             self._refresh(MISSED)
@@ -75,6 +86,7 @@ class Memory(Generic[K, V]):
             at = self._now()
             if self._age(at) < after:
                 return
+            self._ahead = False
             if self._failure is None or not timedelta() <= at - self._failure[0] < RETRY:
                 try:
                     self._read(at)
@@ -93,4 +105,4 @@ class Memory(Generic[K, V]):
             self._known = {}
         self._known.update(changed)
         self._number, self._read_at, self._failure = number, at, None
-        self._fresh = at, at + REFRESH
+        self._fresh = at, at + REFRESH, at + AHEAD

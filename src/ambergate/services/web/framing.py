@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
-import secrets
 from typing import TYPE_CHECKING, Final
 
 from ambergate.services.web.logs import fields
@@ -52,7 +52,7 @@ class Framing:
         route_of: Callable[[Scope], str],
         metrics: Metrics | None = None,
         spans: Spans = UNTRACED,
-        trace_ids: Callable[[], str] = lambda: secrets.token_hex(16),
+        trace_ids: Callable[[], str] = lambda: os.urandom(16).hex(),
     ) -> None:
         self._app = app
         self._route_of = route_of

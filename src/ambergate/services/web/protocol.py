@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from ambergate.services.web.bodies import WHOLE
+
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
 
@@ -77,6 +79,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_came()
         self._seat.busy()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The request is whole; before its application is asked, where it came in one piece."""
+        super().on_message_complete()
+        if not self.cycle.more_body:
+            self.scope[WHOLE] = True  # type: ignore[typeddict-unknown-key]  # one of ours
 
     def on_response_complete(self) -> None:
         """The answer is out; the next request may be waiting already."""
