@@ -5,8 +5,14 @@ python3 -I -S -B _rehearsal.py '["SITE", ...]' tokens|secrets
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from base64 import urlsafe_b64encode
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 
 def rehearse(*, secrets: bool) -> None:
@@ -34,6 +40,32 @@ def rehearse(*, secrets: bool) -> None:
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         envelope = seal(b"a secret", key.public_key(), swk=bytes(SWK_SIZE), nonce=bytes(NONCE_SIZE))
         assert open_sealed(key, envelope.wrapped_key, envelope.wrapped_swk) == b"a secret"
+        rehearse_other_forms(key)
+
+
+def rehearse_other_forms(key: RSAPrivateKey) -> None:
+    """Load what it takes to open a JWE, and what a token wrapped. What is given here opens nothing."""
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    from ambergate.client import keybroker
+    from ambergate.core.errors import AmberError
+    from ambergate.core.release.jwe import EC_ALGORITHM, ENCRYPTION, RSA_ALGORITHM, encode_held_ec
+
+    on_curve = ec.generate_private_key(ec.SECP384R1())
+    encode_held_ec(on_curve.public_key())
+    for private, algorithm in ((key, RSA_ALGORITHM), (on_curve, EC_ALGORITHM)):
+        header = json.dumps({"alg": algorithm, "enc": ENCRYPTION, "epk": {}}).encode()
+        text = ".".join([urlsafe_b64encode(header).decode().rstrip("="), "AA", "A" * 16, "AA", "A" * 22])
+        with contextlib.suppress(AmberError):
+            keybroker.opened_jwe(private, text.encode())
+    wrapped = {
+        "wrapped_key": "A" * 64,
+        "wrapped_swk": "A" * 344,
+        "wrapping": "RSA-OAEP-256+A256KWP",
+        "algorithm": "AES",
+    }
+    with contextlib.suppress(AmberError):
+        keybroker.opened(key, {**wrapped, "key_length": 256}, limit=1024)
 
 
 def loaded() -> dict[str, list[str]]:

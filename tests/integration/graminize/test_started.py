@@ -22,10 +22,12 @@ KEY = b"\x00sixteen bytes\xff\n"
 IS_A_TOKEN = re.compile(rb"[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{200,}\.[A-Za-z0-9_-]{300,}\n")
 
 
-@pytest.mark.parametrize("delivery", ["shim", "prefetch"])
-def test_token_and_secret(yard: Yard, delivery: str) -> None:
-    """With the API key and the addresses from outside, everything else measured."""
-    yard.write(READS_BOTH + yard.settings())
+@pytest.mark.parametrize(
+    ("delivery", "envelope"), [("shim", ""), ("prefetch", ""), ("shim", "ECDH-ES+A256KW"), ("prefetch", "RSA-OAEP-256")]
+)
+def test_token_and_secret(yard: Yard, delivery: str, envelope: str) -> None:
+    """With the API key and the addresses from outside, everything else measured; the secret in any form."""
+    yard.write(READS_BOTH + yard.settings(kbs_envelope=envelope))
     yard.convert("--delivery", delivery, "--external-config", "outside.toml", "--require", "token,secret")
     assert yard.scene.api_key not in (yard.folder / "out.manifest").read_text()
     assert (yard.folder / "outside.toml").stat().st_mode & 0o777 == 0o600

@@ -43,6 +43,17 @@ def test_secrets_take_cryptography() -> None:
     assert "site/ambergate/devices/shim/libamber_dev.so" in names
 
 
+def test_secrets_come_in_every_form_that_the_client_asks_for() -> None:
+    """What is imported late, for a JWE or for what a token wrapped, is there too: inside there is nothing else."""
+    names = set(gather(REHEARSAL, secrets=True, shim=None).files)
+    ours = {f"site/ambergate/core/release/{name}.py" for name in ("envelope", "jwe", "keywrap", "material")}
+    theirs = {
+        f"site/cryptography/hazmat/primitives/{name}.py" for name in ("keywrap", "kdf/concatkdf", "asymmetric/ec")
+    }
+    assert ours | theirs <= names
+    assert not [name for name in names if "joserfc" in name]
+
+
 def test_the_same_files_are_the_same_directory(tmp_path: Path) -> None:
     """Bytes, modes and times, whatever the mask of the process and the clock."""
     (tmp_path / "x").write_bytes(b"x")
