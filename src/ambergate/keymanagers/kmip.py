@@ -148,7 +148,8 @@ class Kmip:
         except ImportError as exc:
             hint = "pip install 'ambergate[kmip]'"
             raise SettingsError("KMIP needs a library that is not installed", seen=str(exc), hint=hint) from exc
-        logging.getLogger(KMIPProtocol.__module__).setLevel(logging.WARNING)  # below it, keys are logged as they come
+        for name in ("kmip", KMIPProtocol.__module__):  # below it, keys are logged as they come
+            logging.getLogger(name).setLevel(logging.WARNING)
         context = self._context()
         deadline = time.monotonic() + self._place.timeout
         with contextlib.ExitStack() as stack:

@@ -5,10 +5,10 @@ is made in the token for one release, itself wrapped by RSA-OAEP under the workl
 (`core/release/keywrap.py`). A key that is not extractable can leave by no means at all, and is refused. So are opaque
 secrets: tokens pad what they wrap, and only a key tells its own length.
 
-Calls into the module can not be given a deadline; a module that hangs holds up the keys of its token, and no others.
-One session is kept, and all calls are made on one thread of its own: a login counts for the whole process, and modules
-that are made with OpenSSL, as SoftHSM, leave errors behind on the thread that calls them, which TLS on the same
-thread would take for its own.
+Calls into the module can not be given a deadline; a module that hangs holds up the keys of its token, and no others:
+who waits for one waits for a bounded time, and not too many do (`one_thread.py`). One session is kept, and all calls
+are made on one thread of its own: a login counts for the whole process, and modules that are made with OpenSSL, as
+SoftHSM, leave errors behind on the thread that calls them, which TLS on the same thread would take for its own.
 """
 
 from __future__ import annotations

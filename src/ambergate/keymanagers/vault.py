@@ -3,14 +3,18 @@
 KV keeps what it is given: keys are made here, and written as one secret each. Transit makes keys of its own, marked
 exportable so that it hands them out; it has neither AES-192 nor opaque secrets.
 
-The token is read from its file for every request: an agent beside the broker renews it there.
+The token is read from its file for every request: an agent beside the broker renews it there. Roots are read when their
+file has changed. Names of keys that are adopted stay below the mount: `..` in a path would lead to another engine.
 """
 
 from __future__ import annotations
 
 import binascii
 import json
+import os
 import ssl
+import stat
+import threading
 import time
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
@@ -31,8 +35,10 @@ if TYPE_CHECKING:
 
 MAX_ANSWER: Final = 256 * 1024  # bytes; an opaque secret of 64 KiB takes 88 in base64
 MAX_TOKEN: Final = 4096  # bytes; service tokens have about 100, batch tokens some hundred
+_OTHERS: Final = 0o007  # a group is allowed: agents write their tokens for one
 _OK: Final = frozenset({200, 204})
 _REFUSED: Final = frozenset({401, 403})
+MAX_PARTS: Final = 16  # of a path in KV; our limit
 # Health answers of a server that serves: active, standby, performance standby, recovery.
 _SERVING: Final = frozenset({200, 429, 472, 473})
 
@@ -44,10 +50,10 @@ class VaultPlace:
     Attributes:
         url: `https://host[:port]`.
         mount: where the engine is mounted.
-        token_file: a file that holds the token.
+        token_file: a file that holds the token, closed to others than its owner and group.
         namespace: of Vault Enterprise; None: none.
         cacerts: PEM roots for the server's certificate; the system's when None.
-        timeout: seconds for one request as a whole.
+        timeout: seconds to connect, for each piece of an answer's head, and for its body as a whole.
     """
 
     url: str
@@ -59,10 +65,12 @@ class VaultPlace:
 
 
 class VaultApi:
-    """Requests to one server: bounded in size and time, TLS verified, its errors told apart."""
+    """Requests to one server: bounded in size and time, TLS verified, its errors told apart. Thread-safe."""
 
     def __init__(self, place: VaultPlace) -> None:
         self.place = place
+        self._lock = threading.Lock()
+        self._tls: tuple[object, ssl.SSLContext] | None = None  # with what its roots were read from
 
     def ask(self, method: str, path: str, body: dict[str, object] | None = None) -> dict[str, Any]:
         """The `data` of an answer.
@@ -132,6 +140,24 @@ class VaultApi:
             raise Unavailable("Vault does not answer", code=code, seen=seen, hint=hint) from exc
 
     def _context(self) -> ssl.SSLContext:
+        """One for all requests, until the file of roots is another: to read them takes longer than a request."""
+        with self._lock:
+            read = self._roots_as_they_are()
+            if self._tls is None or self._tls[0] != read:
+                self._tls = (read, self._made())
+            return self._tls[1]
+
+    def _roots_as_they_are(self) -> object:
+        """What changes when the file of roots does."""
+        if self.place.cacerts is None:
+            return None
+        try:
+            found = self.place.cacerts.stat()
+        except OSError:  # `_made` says so
+            return time.monotonic()
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+    def _made(self) -> ssl.SSLContext:
         roots = self.place.cacerts
         try:
             context = ssl.create_default_context(cafile=None if roots is None else str(roots))
@@ -142,14 +168,20 @@ class VaultApi:
 
     def _token(self) -> str:
         """The token. What is in the file is never told."""
+        mode = 0
         try:
             with self.place.token_file.open("rb") as file:
+                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
                 token = file.read(MAX_TOKEN + 1).decode("ascii").strip()
         except OSError as exc:
             seen = f"{self.place.token_file}: {exc.strerror}"
             raise SettingsError("the file of Vault's token cannot be read", seen=seen) from exc
         except UnicodeDecodeError:
             token = ""
+        if mode & _OTHERS:
+            seen, hint = f"{self.place.token_file}: mode {mode:04o}", f"chmod o= {self.place.token_file}"
+            wanted = "0640 or less"
+            raise SettingsError("the file of Vault's token is open to others", seen=seen, wanted=wanted, hint=hint)
         if not token or len(token) > MAX_TOKEN or not token.isprintable() or " " in token:
             raise SettingsError("the file does not hold a token of Vault", seen=self.place.token_file)
         return token
@@ -183,9 +215,11 @@ class VaultKv:
         It stays there when the broker's is destroyed.
 
         Raises:
+            Malformed: (`malformed-key-name`) no path below the mount.
             SettingsError: it is no key of this kind.
             others: as `VaultApi.ask`.
         """
+        _refuse_path(known_as, parts=MAX_PARTS)
         data = self._api.ask("GET", self._path("data", known_as))
         metadata = data.get("metadata")
         version = metadata.get("version") if isinstance(metadata, dict) else None
@@ -253,9 +287,11 @@ class VaultTransit:
         """Take the latest version of a key that is there already, and stays there when the broker's is destroyed.
 
         Raises:
+            Malformed: (`malformed-key-name`) no name of a key.
             SettingsError: it is of another kind, or not exportable.
             others: as `VaultApi.ask`.
         """
+        _refuse_path(known_as, parts=1)
         data = self._api.ask("GET", self._path("keys", known_as))
         if data.get("type") != _transit_type(kind):
             raise SettingsError("transit's key is of another kind", seen=data.get("type"), wanted=_transit_type(kind))
@@ -297,6 +333,14 @@ class VaultTransit:
 
     def _path(self, what: str, name: str) -> str:
         return f"{quote(self._api.place.mount)}/{what}/{quote(name, safe='')}"
+
+
+def _refuse_path(name: str, *, parts: int) -> None:
+    """A name leads nowhere else than it says: the client of HTTP takes `..` for the folder above, as any does."""
+    found = name.split("/")
+    if len(found) > parts or any(part in {"", ".", ".."} for part in found):
+        wanted = f"{parts} parts at most, none of them empty, . or .."
+        raise Malformed("this names no key in Vault", code="malformed-key-name", seen=name[:64], wanted=wanted)
 
 
 def _transit_type(kind: KeyKind) -> str:

@@ -43,6 +43,7 @@ def key_manager(kind: str, tls: TlsFiles, folder: Path, request: pytest.FixtureR
         token._session.close()
     else:
         (folder / "token").write_text(TOKEN)
+        (folder / "token").chmod(0o600)
         with running(VaultDouble().app(), tls) as port:
             place = VaultPlace(
                 url=f"https://127.0.0.1:{port}",

@@ -209,6 +209,14 @@ def test_a_manager_that_is_not_there_any_more(keys: Keys[StoredSecret]) -> None:
         without.take(found, WORKLOAD)
 
 
+@pytest.mark.parametrize("name", ["", "x" * 513, "two\nlines"])
+def test_what_is_no_name_is_not_asked_for(keys: Keys[StoredSecret], outside: Outside, name: str) -> None:
+    outside.held[name.encode()] = b"k" * 32
+    with pytest.raises(Malformed) as caught:
+        keys.adopt(uuid4(), name, POLICY, at=AT, manager="outside", kind=AES)
+    assert caught.value.code == "malformed-key-name"
+
+
 def test_a_key_that_a_manager_has_is_adopted(keys: Keys[StoredSecret], outside: Outside) -> None:
     outside.held[b"theirs"] = b"k" * 32
     key = uuid4()

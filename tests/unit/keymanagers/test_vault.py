@@ -37,6 +37,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[VaultDouble
     for name, text in (("cert.pem", made.cert_pem), ("key.pem", made.key_pem), ("ca.pem", made.ca_pem)):
         (folder / name).write_text(text)
     (folder / "token").write_text(f"{TOKEN}\n")
+    (folder / "token").chmod(0o600)
     with running(double.app(), TlsFiles(certificate=folder / "cert.pem", key=folder / "key.pem")) as port:
         yield (
             double,
@@ -238,10 +239,59 @@ def test_tls_is_verified_and_nobody_there_is_told(place: VaultPlace, tmp_path: P
 @pytest.mark.parametrize("data", [b"", b"two words", b"\xff", b"x" * 5000])
 def test_a_file_that_holds_no_token(place: VaultPlace, tmp_path: Path, data: bytes) -> None:
     (tmp_path / "token").write_bytes(data)
+    (tmp_path / "token").chmod(0o640)
     with pytest.raises(SettingsError):
         VaultKv(replace(place, token_file=tmp_path / "token"), "x", secrets.token_bytes).create(NAME, AES)
     with pytest.raises(SettingsError):
         VaultKv(replace(place, token_file=tmp_path / "none"), "x", secrets.token_bytes).create(NAME, AES)
+
+
+def test_a_token_that_others_can_read_is_refused(place: VaultPlace, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    for mode, refused in ((0o644, True), (0o602, True), (0o640, False), (0o600, False)):
+        token.chmod(mode)
+        kv = VaultKv(replace(place, token_file=token), "x", secrets.token_bytes)
+        if refused:
+            with pytest.raises(SettingsError, match="open to others"):
+                kv.check()
+        else:
+            kv.check()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../other/data/db", "apps/../../sys/x", "..", ".", "", "/db", "db/", "a//b", "a/./b", "/".join("x" * 17)],
+)
+def test_what_is_adopted_is_below_the_mount(kv: VaultKv, transit: VaultTransit, double: VaultDouble, name: str) -> None:
+    """Whoever may adopt keys could otherwise have the broker read whatever its token opens, in other engines too."""
+    asked = len(double.seen)
+    for manager in (kv, transit):
+        with pytest.raises(Malformed) as caught:
+            manager.adopt(name, AES)
+        assert caught.value.code == "malformed-key-name"
+    with pytest.raises(Malformed):
+        transit.adopt("two/parts", AES)
+    assert len(double.seen) == asked
+
+
+def test_roots_are_read_once_until_they_change(place: VaultPlace, double: VaultDouble, tmp_path: Path) -> None:
+    del double
+    roots, right = tmp_path / "ca.pem", place.cacerts
+    assert right is not None
+    roots.write_bytes(right.read_bytes())
+    kv = VaultKv(replace(place, cacerts=roots), "x", secrets.token_bytes)
+    kv.check()
+    first = kv._api._context()
+    assert kv._api._context() is first
+    made = make_server_certificate(["127.0.0.1"], datetime.now(UTC))
+    (tmp_path / "next").write_text(made.ca_pem)
+    (tmp_path / "next").rename(roots)  # as operators' tools do
+    with pytest.raises(Unavailable):
+        kv.check()
+    roots.unlink()
+    with pytest.raises(SettingsError):
+        kv.check()
 
 
 def test_a_reference_holds_no_key(kv: VaultKv, transit: VaultTransit) -> None:

@@ -8,9 +8,9 @@ half-way nothing that was there is lost: at worst a manager holds a key that no 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Final, Generic
 
-from ambergate.core.errors import NotFound, SettingsError
+from ambergate.core.errors import Malformed, NotFound, SettingsError
 from ambergate.core.release.material import OPAQUE
 from ambergate.core.release.owners import require_approval
 from ambergate.services.keybroker.keyring import BUILT_IN, KeyRing
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ambergate.core.release.owners import PolicyChange
     from ambergate.core.release.resource_policy import ResourcePolicy
     from ambergate.services.keybroker.ports import Journal
+
+MAX_KNOWN_AS: Final = 512  # characters of a manager's own name for a key; our limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,10 +106,14 @@ class Keys(Generic[S]):
         """Release a key that a manager has already, by the manager's name for it. It is never destroyed there by us.
 
         Raises:
+            Malformed: (`malformed-key-name`) no name that a manager can have.
             NotFound: the manager has none of this name.
             SettingsError: it is of another kind; or as `create`.
             Unavailable: as `create`.
         """
+        if not (0 < len(known_as) <= MAX_KNOWN_AS and known_as.isprintable()):
+            wanted = f"1 to {MAX_KNOWN_AS} printable characters"
+            raise Malformed("this is no name of a key", code="malformed-key-name", seen=known_as[:64], wanted=wanted)
         told = {"material": "adopted", "known_as": known_as, **_told(kind, policy, label, manager)}
         with self._change("key.create", key_id, at, told):
             self._refuse_taken(key_id)
