@@ -12,7 +12,7 @@ from ambergate.cli._broker_place import FILE, also_remote
 from ambergate.cli._broker_told import policy_words, read_key_id, read_policy, tell
 from ambergate.cli._broker_under import under
 from ambergate.cli._common import echo_json, json_option, now, reports_errors
-from ambergate.cli._services import keybroker_config
+from ambergate.cli._services import keybroker_config, version_keys_of
 from ambergate.core.errors import Malformed, NotFound, SettingsError
 from ambergate.core.release.envelope import MAX_SECRET_SIZE
 from ambergate.core.release.material import KeyKind
@@ -194,47 +194,34 @@ def rotate(config: Path, *, key_id: str, source: BinaryIO | None, as_json: bool)
     tell({"id": str(identity), "version": number}, f"{identity} is at version {number}", as_json=as_json)
 
 
-@keys.command()
-@_place
-@_id
-@_version
-@json_option
-@reports_errors
+def _of_versions(command: Callable[..., None]) -> click.Command:
+    """A command about a key, or one version of it."""
+    return keys.command()(_place(_id(_version(json_option(reports_errors(command))))))
+
+
+@_of_versions
 def disable(config: Path, *, key_id: str, version: int | None, as_json: bool) -> None:
     """Release a key, or one version of it, no more, until it is enabled again."""
-    identity = read_key_id(key_id)
-    with _opened(config) as held:
-        held.disable(identity, at=now(), version=version)
-    _tell_state(identity, version, "disabled", as_json=as_json)
+    _set_state(config, key_id, version, enabled=False, as_json=as_json)
 
 
-@keys.command()
-@_place
-@_id
-@_version
-@json_option
-@reports_errors
+@_of_versions
 def enable(config: Path, *, key_id: str, version: int | None, as_json: bool) -> None:
     """Release a key, or one version of it, again."""
-    identity = read_key_id(key_id)
-    with _opened(config) as held:
-        held.enable(identity, at=now(), version=version)
-    _tell_state(identity, version, "enabled", as_json=as_json)
+    _set_state(config, key_id, version, enabled=True, as_json=as_json)
 
 
-@keys.command()
-@_place
-@_id
-@_version
-@json_option
-@reports_errors
+@_of_versions
 def destroy(config: Path, *, key_id: str, version: int | None, as_json: bool) -> None:
-    """Destroy a key, or one version of it, in its key manager and here. Nothing brings it back."""
+    """Destroy a key, or one version of it, in its key manager and here. Nothing brings it back.
+
+    Where version keys are in the broker's database itself, backups of it from before do: that is told.
+    """
     identity = read_key_id(key_id)
     with _opened(config) as held:
         gone = held.destroy(identity, at=now(), version=version)
     words = f"{identity}: destroyed {', '.join(f'version {number}' for number in gone)}"
-    tell({"id": str(identity), "destroyed": list(gone)}, words, as_json=as_json)
+    tell({"id": str(identity), "destroyed": list(gone), **_within_reach(config)}, words, as_json=as_json)
 
 
 @keys.command()
@@ -248,7 +235,29 @@ def delete(config: Path, *, key_id: str, as_json: bool) -> None:
     with _state(config) as state:
         local_keys(state).remove(identity, at=now())
         state.policies.forget(identity)
-    tell({"id": str(identity), "deleted": True}, f"{identity} is deleted", as_json=as_json)
+    told = {"id": str(identity), "deleted": True, **_within_reach(config)}
+    tell(told, f"{identity} is deleted", as_json=as_json)
+
+
+def _set_state(config: Path, key_id: str, version: int | None, *, enabled: bool, as_json: bool) -> None:
+    identity, state = read_key_id(key_id), "enabled" if enabled else "disabled"
+    with _opened(config) as held:
+        (held.enable if enabled else held.disable)(identity, at=now(), version=version)
+    which = "all versions" if version is None else f"version {version}"
+    document: dict[str, object] = {"id": str(identity), "version": version, "state": state}
+    tell(document, f"{identity}: {which} {state}", as_json=as_json)
+
+
+def _within_reach(config: Path) -> dict[str, object]:
+    """Whether backups of the database still open what was destroyed; warned of, where they do."""
+    shared = version_keys_of(keybroker_config(config)) is None
+    if shared:
+        click.echo(
+            "warning: version keys are in the database itself: its backups from before still open what was destroyed; "
+            "[store] version_keys keeps them apart",
+            err=True,
+        )
+    return {"opened_by_backups": shared}
 
 
 def _state(config: Path) -> AbstractContextManager[State]:
@@ -316,12 +325,6 @@ def _tell_new(held: Keys[StoredSecret], identity: UUID, *, as_json: bool) -> Non
     made = held.ring.find(identity)
     assert made is not None
     tell(_shown(made), str(identity), as_json=as_json)
-
-
-def _tell_state(identity: UUID, version: int | None, state: str, *, as_json: bool) -> None:
-    which = "all versions" if version is None else f"version {version}"
-    document: dict[str, object] = {"id": str(identity), "version": version, "state": state}
-    tell(document, f"{identity}: {which} {state}", as_json=as_json)
 
 
 def _line(one: StoredSecret) -> str:

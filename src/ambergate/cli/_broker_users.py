@@ -89,10 +89,7 @@ def list_users(config: Path, *, as_json: bool) -> None:
 @reports_errors
 def grant(username: str, permissions: tuple[str, ...], config: Path, *, everything: bool, as_json: bool) -> None:
     """Give a user these permissions in place of those they have."""
-    named = named_permissions(permissions, everything=everything)
-    with _opened(config) as (_, users):
-        user = users.update(_found(users, username).id, by=_operator(), at=now(), permissions=named)
-    _tell(user, as_json=as_json)
+    _update(config, username, as_json=as_json, permissions=named_permissions(permissions, everything=everything))
 
 
 @group.command()
@@ -103,10 +100,7 @@ def grant(username: str, permissions: tuple[str, ...], config: Path, *, everythi
 @reports_errors
 def password(username: str, password_file: TextIO | None, config: Path, *, as_json: bool) -> None:
     """Set a user's password, and end their tokens."""
-    new = read_password(password_file, confirm=True)
-    with _opened(config) as (_, users):
-        user = users.update(_found(users, username).id, by=_operator(), at=now(), password=new)
-    _tell(user, as_json=as_json)
+    _update(config, username, as_json=as_json, password=read_password(password_file, confirm=True))
 
 
 @group.command()
@@ -152,6 +146,12 @@ def unlock(username: str | None, address: str | None, config: Path, *, as_json: 
         were = [state.failures.forget(key) for key in keys]
     words = "they may log in" if any(were) else "no failures were counted"
     say({"failures_forgotten": any(were)}, words, as_json=as_json)
+
+
+def _update(config: Path, username: str, *, as_json: bool, **change: Any) -> None:  # noqa: ANN401  as `Users.update` takes it
+    with _opened(config) as (_, users):
+        user = users.update(_found(users, username).id, by=_operator(), at=now(), **change)
+    _tell(user, as_json=as_json)
 
 
 @contextlib.contextmanager

@@ -90,9 +90,9 @@ def either_config(path: Path) -> ServiceFiles:
     return keybroker_config(path) if broker else attestation_config(path)
 
 
-def version_keys_of(settings: ServiceFiles) -> Path | str | None:
+def version_keys_of(settings: ServiceFiles) -> Path | str | Server | None:
     """Where a key broker has its version keys, if that is not its database."""
-    found: Path | str | None = getattr(settings, "version_keys", None)
+    found: Path | str | Server | None = getattr(settings, "version_keys", None)
     return found
 
 

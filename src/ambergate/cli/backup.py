@@ -14,6 +14,7 @@ from ambergate.core.errors import NotIntact, SettingsError
 
 if TYPE_CHECKING:
     from ambergate.stores.checkpoints import Checkpoint, CheckpointKey
+    from ambergate.stores.engine import Server
     from ambergate.stores.key_encryption import KeyPlace
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -29,7 +30,7 @@ class Site:
     database: Path
     key_encryption_key: KeyPlace
     pin: Path
-    version_keys: Path | str | None  # of a key broker
+    version_keys: Path | str | Server | None  # of a key broker
 
 
 @click.command()

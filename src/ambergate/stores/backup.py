@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+    from ambergate.stores.engine import Server
     from ambergate.stores.key_encryption import KeyEncryptionKey
 
 _PAGES: Final = 1024  # that are copied at a time; writers go on between them
@@ -64,7 +65,9 @@ def copy_database(source: Path, target: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
-def check_state(database: Path, kek: KeyEncryptionKey, version_keys: Path | str | None = None) -> tuple[str, int]:
+def check_state(
+    database: Path, kek: KeyEncryptionKey, version_keys: Path | str | Server | None = None
+) -> tuple[str, int]:
     """Whether a service could start with this database: its schema is known, and all that is sealed in it opens.
 
     Args:
@@ -109,7 +112,7 @@ def _destroyed_since(store: SecretStore) -> int:
 
 
 @contextlib.contextmanager
-def opened(database: Path | str) -> Iterator[Engine]:
+def opened(database: Path | str | Server) -> Iterator[Engine]:
     """The database, closed at the end."""
     engine = open_engine(database)
     try:

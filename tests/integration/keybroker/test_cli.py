@@ -236,7 +236,9 @@ def test_a_key_over_its_life(folder: Path) -> None:
     key = json.loads(made.output)["id"]
     assert amber(folder, "key", "rotate", "--id", key).output == f"{key} is at version 2\n"
     assert amber(folder, "key", "disable", "--id", key, "--version", "1").exit_code == 0
-    assert amber(folder, "key", "destroy", "--id", key, "--version", "1", "--json").exit_code == 0
+    destroyed = amber(folder, "key", "destroy", "--id", key, "--version", "1", "--json")
+    assert (destroyed.exit_code, destroyed.stderr) == (0, "")
+    assert json.loads(destroyed.stdout) == {"id": key, "destroyed": [1], "opened_by_backups": False}
     versions = json.loads(amber(folder, "key", "versions", "--id", key, "--json").output)
     assert [(one["version"], one["state"], one["algorithm"], one["curve"]) for one in versions] == [
         (1, "destroyed", "EC", "secp256r1"),
@@ -247,6 +249,17 @@ def test_a_key_over_its_life(folder: Path) -> None:
     assert (enabled.exit_code, "no such version" in enabled.stderr) == (1, True)
     for verb in ("rotate", "disable", "enable", "destroy", "versions", "delete"):
         assert amber(folder, "key", verb, "--id", KEY_ID).exit_code == 1, verb
+
+
+@pytest.mark.parametrize("verb", ["destroy", "delete"])
+def test_who_destroys_is_told_when_backups_bring_it_back(folder: Path, verb: str) -> None:
+    """Where version keys are in the database itself, a copy of it has what opens the key."""
+    text = (folder / "broker.toml").read_text()
+    (folder / "broker.toml").write_text(text.replace("[store]\n", '[store]\nversion_keys = "broker.sqlite"\n'))
+    key = json.loads(amber(folder, "key", "generate", "--policy", "POLICY", "--json").output)["id"]
+    done = amber(folder, "key", verb, "--id", key, "--json")
+    assert (done.exit_code, "backups from before" in done.stderr) == (0, True)
+    assert json.loads(done.stdout)["opened_by_backups"] is True
 
 
 def test_a_key_that_is_given_is_read_as_what_it_is_said_to_be(folder: Path) -> None:
@@ -273,6 +286,7 @@ def test_key_managers_are_asked_whether_they_answer(folder: Path) -> None:
         [{"name": "built-in", "kind": "BuiltIn", "answers": True, "error": None}],
     )
     (folder / "token").write_text("hvs.x")
+    (folder / "token").chmod(0o600)
     vault = 'name = "vault"\nurl = "https://127.0.0.1:1"\nmount = "secret"\ntoken_file = "token"\n'
     config.write_text(f"{config.read_text()}[[vault]]\n{vault}")
     asked = CliRunner().invoke(main, ["keybroker", "managers", "--config", str(config)])

@@ -14,6 +14,7 @@ from tests.unit.token.test_certified import LISTS, ROOT
 from ambergate.core.errors import SettingsError, Unavailable
 from ambergate.services.keybroker.config import load
 from ambergate.services.keybroker.pinned import SigningRoot
+from ambergate.stores.engine import Server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,6 +125,34 @@ def test_key_managers_that_do_not_load(tmp_path: Path, change: tuple[str, str]) 
         load(written(tmp_path, GOOD + MANAGERS.replace(*change)))
 
 
+@pytest.mark.parametrize(
+    ("more", "place"),
+    [
+        ("", "broker.sqlite-keys"),
+        ('version_keys = "apart"\n', "apart"),
+        ('version_keys = "broker.sqlite"\n', None),
+        ('version_keys = "postgresql://amber@/keys?host=/run"\n', "postgresql://amber@/keys?host=/run"),
+    ],
+)
+def test_where_version_keys_are(tmp_path: Path, more: str, place: str | None) -> None:
+    found = load(written(tmp_path, GOOD.replace(STORE, STORE + more))).version_keys
+    assert found == (place if place is None or "://" in place else tmp_path / place)
+
+
+def test_the_password_of_version_keys_comes_from_a_file_or_the_environment(tmp_path: Path) -> None:
+    """As that of the database: never from the URL, and shown to nobody."""
+    url = "postgresql://amber@/keys?host=/run"
+    file = written(tmp_path, GOOD.replace(STORE, STORE + f'version_keys = "{url}"\n'))
+    secret = tmp_path / "password"
+    secret.write_text("a pass word\n")
+    secret.chmod(0o600)
+    name = "AMBER_KEYBROKER__STORE__VERSION_KEYS_PASSWORD"
+    for environ in ({name: "a pass word"}, {f"{name}_FILE": str(secret)}):
+        config = load(file, environ)
+        assert config.version_keys == Server(url, "a pass word")
+        assert "pass word" not in repr(config)
+
+
 PINNED = GOOD + 'signing_root = "root.pem"\n'
 
 
@@ -190,6 +219,10 @@ def test_keys_are_not_taken_over_under_another_root(tmp_path: Path) -> None:
         pytest.param(GOOD + 'algorithms = ["HS256"]\n', id="a symmetric algorithm"),
         pytest.param(GOOD + "max_stale_hours = 0\n", id="keys that are always stale"),
         pytest.param(GOOD + "max_stale_hours = 1000\n", id="keys that never are"),
+        pytest.param(GOOD.replace(STORE, STORE + 'version_keys_password = "x"\n'), id="a password for a file"),
+        pytest.param(
+            GOOD.replace(STORE, STORE + 'version_keys = "postgresql://a:b@/keys"\n'), id="a password in another URL"
+        ),
         pytest.param(GOOD + 'crls = ["a.crl"]\n', id="lists without a root"),
         pytest.param(GOOD + "insecure_ignore_revocation = true\n", id="revocation of nothing"),
         pytest.param(GOOD + 'signing_root = "root.pem"\n', id="a root without lists"),

@@ -83,7 +83,7 @@ FIXED: Final = {
     "workers": "listen.workers",
     "database": "[store] database or password",
     "key_encryption_key": "store.key_encryption_key",
-    "version_keys": "store.version_keys",
+    "version_keys": "[store] version_keys or version_keys_password",
     "managers": "[[pkcs11]], [[kmip]] and [[vault]]",
     "checkpoint": "audit.checkpoint",
     "metrics": "[metrics]",
@@ -103,7 +103,7 @@ class Config:
     tls: TlsFiles
     database: Path | str | Server
     key_encryption_key: KeyPlace
-    version_keys: Path | str | None  # None: in the database itself
+    version_keys: Path | str | Server | None  # None: in the database itself
     checkpoint: Path
     token_lifetime: timedelta
     log: Log

@@ -8,11 +8,13 @@ import msgspec
 from msgspec import Meta
 
 from ambergate.client.settings import MAX_TIMEOUT
+from ambergate.core.errors import SettingsError
 from ambergate.services.keybroker.bearer import LIFETIME, MAX_LIFETIME
 from ambergate.services.web.settings.limiting import LimitsTable
 from ambergate.services.web.settings.observing import Log, Metrics, Traces  # msgspec reads the annotations
+from ambergate.services.web.settings.secret import SecretText  # noqa: TC001  # msgspec reads the annotations
 from ambergate.services.web.settings.tables import Audit, Listen, Store  # msgspec reads the annotations
-from ambergate.stores.engine import check_url
+from ambergate.stores.engine import Server, check_url
 from ambergate.stores.key_terms import MAX_BURST, MAX_RATE
 
 if TYPE_CHECKING:
@@ -31,20 +33,27 @@ class BrokerStore(Store, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = None
 
-    def version_keys_place(self, folder: Path) -> Path | str | None:
+    version_keys_password: Annotated[
+        SecretText | None,
+        Meta(description="Password of the PostgreSQL role of `version_keys`, instead of a `passfile`."),
+    ] = None
+
+    def version_keys_place(self, folder: Path) -> Path | str | Server | None:
         """Where version keys are: a file, relative to the configuration, or a server; None: in the database itself.
 
         Raises:
-            SettingsError: the URL cannot be used.
+            SettingsError: the URL cannot be used, or there is a password for what has none.
         """
-        if self.version_keys == self.database:
-            return None
-        if self.version_keys is None:
-            return None if "://" in self.database else folder / f"{self.database}-keys"
-        if "://" not in self.version_keys:
-            return folder / self.version_keys
-        check_url(self.version_keys)
-        return self.version_keys
+        place = self.version_keys
+        if place is None and "://" not in self.database:
+            place = f"{self.database}-keys"
+        if place is None or place == self.database or "://" not in place:
+            if self.version_keys_password is not None:
+                seen, hint = place or "none of their own", "leave it out"
+                raise SettingsError("store.version_keys_password is for PostgreSQL", seen=seen, hint=hint)
+            return None if place is None or place == self.database else folder / place
+        check_url(place)
+        return place if self.version_keys_password is None else Server(place, self.version_keys_password.reveal())
 
 
 class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
