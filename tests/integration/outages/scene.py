@@ -91,3 +91,16 @@ def outage(
         serving(config, state, roots or configured, platform, clock=clock, metrics=metrics) as service,
     ):
         yield Outage(service, state, metrics)
+
+
+def fill(disk: Path) -> Path:
+    """Take every byte that is left."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (65536, 4096, 512, 1):
+            try:
+                while file.write(bytes(size)) == size:
+                    pass
+            except OSError:
+                continue
+    return ballast

