@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,23 +18,40 @@ if TYPE_CHECKING:
 __all__ = ["tls"]
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
+@contextmanager
+def mounted(folder: Path, size: str) -> Iterator[Path]:
+    """A file system of its own; the test is skipped where none can be mounted."""
     mount = shutil.which("mount")
     if mount is None:
         pytest.skip("there is no mount")
-    made = subprocess.run(
-        [mount, "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
-    )
+    command = [mount, "-t", "tmpfs", "-o", f"size={size},mode=0755", "tmpfs", str(folder)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
     if made.returncode:
         pytest.skip(f"no file system can be mounted here: {made.stderr.strip()}")
     try:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a few MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    with mounted(folder, "6m") as disk:
+        yield disk
+
+
+@pytest.fixture
+def server_disk() -> Iterator[Path]:
+    """A file system that takes a fresh PostgreSQL, and little more; beside pytest's folders, as `server` is."""
+    folder = Path(tempfile.mkdtemp(prefix="amber-pg-disk-"))
+    try:
+        with mounted(folder, "120m") as disk:
+            yield disk
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

