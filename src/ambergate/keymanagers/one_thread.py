@@ -18,21 +18,24 @@ R = TypeVar("R")
 
 WAIT_SECONDS: Final = 120.0  # that a caller waits; to make an RSA key of 8192 bits may take half of it
 MAX_WAITING: Final = 16  # callers at once, well below the threads that a service has for requests
+ROOM_SECONDS: Final = 2.0  # that one more waits to be among them: where the work goes on, that is long
 
 
 class OneThread:
     """The thread, started at the first need: in this process, whatever forked before.
 
     It is a daemon: work that never ends does not keep the process. Nor does it keep who waits: not for longer than
-    `wait` seconds, and not more than `most` callers. Work that was begun goes on without them.
+    `wait` seconds, and not more than `most` callers; who comes when there are so many is told after `room` seconds.
+    Work that was begun goes on without them.
     """
 
-    def __init__(self, *, wait: float = WAIT_SECONDS, most: int = MAX_WAITING) -> None:
+    def __init__(self, *, wait: float = WAIT_SECONDS, most: int = MAX_WAITING, room: float = ROOM_SECONDS) -> None:
         self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._wait = wait
         self._room = threading.BoundedSemaphore(most)
+        self._room_seconds = room
 
     def run(self, work: Callable[[], R]) -> R:
         """What the work returns or raises, done on the thread.
@@ -41,7 +44,7 @@ class OneThread:
             TimedOut: it is not done in time.
             Unavailable: (`key-manager-unavailable`) too many wait already.
         """
-        if not self._room.acquire(blocking=False):
+        if not self._room.acquire(timeout=self._room_seconds):
             hint = "does it still answer?"
             words = "too many requests wait for the key manager"
             raise Unavailable(words, code="key-manager-unavailable", hint=hint)

@@ -52,8 +52,14 @@ def test_work_that_hangs_keeps_nobody_for_ever() -> None:
     assert done == [0, 3]
 
 
+def test_a_crowd_is_served_where_the_work_goes_on() -> None:
+    thread = OneThread(most=1, room=30)
+    with ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(lambda number: thread.run(lambda: number), range(64))) == list(range(64))
+
+
 def test_not_all_threads_of_a_service_wait_for_it() -> None:
-    thread, hanging = OneThread(wait=30, most=2), threading.Event()
+    thread, hanging = OneThread(wait=30, most=2, room=0.01), threading.Event()
     waiting = threading.Barrier(3)
 
     def caller() -> None:
