@@ -13,7 +13,8 @@ from tests.unit.keymanagers.vault_double import TOKEN, VaultDouble
 
 from ambergate.keymanagers.kmip import Kmip
 from ambergate.keymanagers.pkcs11 import Pkcs11, TokenPlace
-from ambergate.keymanagers.vault import VaultKv, VaultPlace, VaultTransit
+from ambergate.keymanagers.vault import VaultKv, VaultTransit
+from ambergate.keymanagers.vault_api import VaultPlace
 from ambergate.services.web.server import TlsFiles, running
 from ambergate.stores.private_files import read_private
 

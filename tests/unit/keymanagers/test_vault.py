@@ -17,7 +17,8 @@ from tests.unit.keymanagers.vault_double import TOKEN, VaultDouble, errors
 from ambergate.core.errors import Malformed, NotFound, SettingsError, Unavailable
 from ambergate.core.release.envelope import MAX_SECRET_SIZE
 from ambergate.core.release.material import OPAQUE, KeyKind
-from ambergate.keymanagers.vault import MAX_ANSWER, VaultKv, VaultPlace, VaultTransit
+from ambergate.keymanagers.vault import VaultKv, VaultTransit
+from ambergate.keymanagers.vault_api import MAX_ANSWER, VaultPlace
 from ambergate.services.web.selfsigned import make_server_certificate
 from ambergate.services.web.server import TlsFiles, running
 

@@ -10,7 +10,8 @@ from ambergate.core.errors import SettingsError
 from ambergate.keymanagers.builtin import BuiltIn
 from ambergate.keymanagers.kmip import Kmip, KmipPlace
 from ambergate.keymanagers.pkcs11 import Pkcs11, TokenPlace
-from ambergate.keymanagers.vault import VaultKv, VaultPlace, VaultTransit
+from ambergate.keymanagers.vault import VaultKv, VaultTransit
+from ambergate.keymanagers.vault_api import VaultPlace
 from ambergate.services.keybroker.keyring import BUILT_IN
 from ambergate.stores.private_files import read_private
 
