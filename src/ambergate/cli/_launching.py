@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -45,3 +46,16 @@ def refuse_without_launcher(delivery: str, given: Mapping[str, object]) -> None:
     if delivery == "native" and told:
         message = f"{' and '.join(told)}: for the launcher, and --delivery native has none"
         raise click.UsageError(message)
+
+
+def epoch() -> int:
+    """All times of what is built: SOURCE_DATE_EPOCH (reproducible-builds.org), or the earliest that archives hold."""
+    from ambergate.core.errors import SettingsError
+    from ambergate.graminize.agent import BORN
+
+    text = os.environ.get("SOURCE_DATE_EPOCH") or str(BORN)
+    if not text.isdecimal() or len(text) > 11:
+        raise SettingsError(
+            "SOURCE_DATE_EPOCH is no time", seen=text[:40], wanted="seconds since 1970, such as 1700000000"
+        )
+    return int(text)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ambergate.cli._launching import refuse_without_launcher
+from ambergate.cli._launching import epoch, refuse_without_launcher
 from ambergate.client.loading import MAX_MANIFEST, read_file
 from ambergate.core.errors import SettingsError
 from ambergate.devices.shim_build import find_shim
@@ -107,7 +106,7 @@ def convert(manifest: Manifest, surroundings: Surroundings, asked: Asked) -> Don
     )
     conversion = converted(manifest, plan)
     output = output_of(manifest, conversion, surroundings)
-    with agent.staged(measured, directory, born=_born()):
+    with agent.staged(measured, directory, born=epoch()):
         _write(asked, conversion, output)
     read = (f"the template depends on the variable {name}, and with it the measurement" for name in manifest.read)
     notes = (*conversion.notes, *note, *read, *_about_secrets(secrets=secrets), _FORMS[output.form])
@@ -143,12 +142,8 @@ def write_agent(directory: Path, cacerts: Path | None) -> agent.Measured:
     """
     roots = None if cacerts is None else _pem(cacerts)
     measured = agent.measure(agent.gather(REHEARSAL, secrets=True, shim=find_shim(), roots=roots))
-    with agent.staged(measured, directory, born=_born()):
+    with agent.staged(measured, directory, born=epoch()):
         return measured
-
-
-def _born() -> int:
-    return int(os.environ.get("SOURCE_DATE_EPOCH") or agent.BORN)
 
 
 def _write(asked: Asked, conversion: Conversion, output: Output) -> None:

@@ -10,7 +10,7 @@ import click
 
 from ambergate.cli._common import echo_json, json_option, reports_errors
 from ambergate.cli._gsc_register import Registering, register, register_options
-from ambergate.cli._launching import refuse_without_launcher, secret_to_option
+from ambergate.cli._launching import epoch, refuse_without_launcher, secret_to_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,8 +155,6 @@ def _job(image: str, manifest: Path | None, *, debug: bool, keep: bool, told: di
 
     surroundings = Surroundings(environ=dict(os.environ), pkglibdir=PKGLIBDIR)
     user = {} if manifest is None else dict(read_manifest(manifest, surroundings).document)
-    if debug:
-        user = {**user, "sgx": {**user.get("sgx", {}), "debug": True}}
     return Job(
         image=image,
         user=user,
@@ -164,14 +162,14 @@ def _job(image: str, manifest: Path | None, *, debug: bool, keep: bool, told: di
         rehearsal=REHEARSAL,
         shim=find_shim() if told["delivery"] == "shim" else None,
         delivery=told["delivery"],
-        rules=Rules(insecure_args=told["insecure_args"]),
+        rules=Rules(insecure_args=told["insecure_args"], debug=debug),
         allow_arguments=told["allow_arguments"],
         external=told["external"],
         roots=None if told["cacerts"] is None else read_file(told["cacerts"], "the roots"),
         require=told["require"],
         secret_to=told["secret_to"],
         insecure_measure_apikey=told["insecure_measure_apikey"],
-        epoch=_epoch(),
+        epoch=epoch(),
         no_cache=told["no_cache"],
         keep=keep,
         build_args=told["build_args"],
@@ -207,7 +205,7 @@ def build_gramine(
     engine = find_engine(engine_name)
     with tempfile.TemporaryDirectory(prefix="amber-gsc-") as place:
         write_gramine_context(config, Path(place))
-        engine.build(Build(context=Path(place), tag=name, epoch=_epoch(), no_cache=no_cache), _say)
+        engine.build(Build(context=Path(place), tag=name, epoch=epoch(), no_cache=no_cache), _say)
     _tell({"image": name, "notes": list(config.notes), "next": f'Gramine: Image: "{name}"'}, as_json=as_json)
 
 
@@ -238,16 +236,16 @@ def sign_image(image: str, key: Path | None, *, registering: Registering, as_jso
         message = "give a KEY, --export-for-signing or --import-signature"
         raise click.UsageError(message)
     registering.check(signed=export_to is None)
-    engine, epoch = find_engine(told["engine_name"]), _epoch()
+    engine, born = find_engine(told["engine_name"]), epoch()
     if export_to is not None:
         signing.export_for_signing(image, export_to, engine, say=_say)
         _tell({"directory": str(export_to), "next": f"read {signing.HOW_TO} in it"}, as_json=as_json)
         return
     if import_from is not None:
-        said = signing.import_signature(image, import_from, engine, epoch=epoch, say=_say)
+        said = signing.import_signature(image, import_from, engine, epoch=born, say=_say)
     else:
         assert key is not None
-        said = signing.sign(image, _key(key, told["passphrase_file"]), engine, epoch=epoch, say=_say)
+        said = signing.sign(image, _key(key, told["passphrase_file"]), engine, epoch=born, say=_say)
     _tell(_signed(image, said, registering), as_json=as_json)
 
 
@@ -294,19 +292,6 @@ def _signed(image: str, said: Sigstruct, registering: Registering) -> dict[str, 
 
     name = signed(image)
     return {"image": name, **_described(said), **register(name, said, registering)}
-
-
-def _epoch() -> int:
-    """All times of what is built: SOURCE_DATE_EPOCH (reproducible-builds.org), or the earliest that archives hold."""
-    from ambergate.core.errors import SettingsError
-    from ambergate.graminize.agent import BORN
-
-    text = os.environ.get("SOURCE_DATE_EPOCH", str(BORN))
-    if not text.isdecimal() or len(text) > 11:
-        raise SettingsError(
-            "SOURCE_DATE_EPOCH is no time", seen=text[:40], wanted="seconds since 1970, such as 1700000000"
-        )
-    return int(text)
 
 
 def _config(path: Path) -> GscConfig:

@@ -54,12 +54,16 @@ _LISTS: Final = (("sgx", "trusted_files"), ("sgx", "allowed_files"))
 
 def old_options(document: Mapping[str, Any]) -> list[Old]:
     """Those that a document has, in the order of our list."""
-    found = [Old(path, ".".join(new), _rename(path, new)) for path, new in _RENAMED.items() if _has(document, path)]
+    renamed = [(path, new) for path, new in _RENAMED.items() if _has(document, path)]
+    found = [
+        Old(path, ".".join(new), _rename(path, new) if _is_table(document, new[:-1]) else None) for path, new in renamed
+    ]
     found += [Old(path, instead, _remove(path)) for path, instead in _REMOVED.items() if _has(document, path)]
     for feature in _FEATURES:
         path = ("sgx", f"require_{feature}")
         if _has(document, path):
-            found.append(Old(path, f'sgx.cpu_features.{feature} = "required"', _require(path, feature)))
+            mend = _require(path, feature) if _is_table(document, ("sgx", "cpu_features")) else None
+            found.append(Old(path, f'sgx.cpu_features.{feature} = "required"', mend))
     if isinstance(value_at(document, ("sgx", "remote_attestation")), bool):
         path = ("sgx", "remote_attestation")
         found.append(Old(path, 'sgx.remote_attestation = "dcap"', _attest(path)))
@@ -67,7 +71,8 @@ def old_options(document: Mapping[str, Any]) -> list[Old]:
         if isinstance(value_at(document, path), dict):
             found.append(Old(path, f"{'.'.join(path)} = [...]", _to_list(path)))
     if isinstance(value_at(document, ("fs", "mount")), dict):
-        found.append(Old(("fs", "mount"), "fs.mounts = [...]", _mounts))
+        mend = _mounts if isinstance(value_at(document, ("fs", "mounts"), []), list) else None
+        found.append(Old(("fs", "mount"), "fs.mounts = [...]", mend))
     if _has(document, ("sgx", "protected_files")):
         instead = 'fs.mounts with { type = "encrypted", key_name = ... }'
         found.append(Old(("sgx", "protected_files"), instead, None))
@@ -86,7 +91,13 @@ def modernised(document: Document) -> tuple[Document, list[Old]]:
 
 
 def _has(document: Mapping[str, Any], path: Path) -> bool:
-    return path[-1] in value_at(document, path[:-1], {})
+    table = value_at(document, path[:-1])
+    return isinstance(table, dict) and path[-1] in table
+
+
+def _is_table(document: Mapping[str, Any], path: Path) -> bool:
+    """Whether a key can be put there: below a table, or below one that is not there yet."""
+    return isinstance(value_at(document, path, {}), dict)
 
 
 def _take(document: Document, path: Path) -> Any:  # noqa: ANN401  whatever TOML can say

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ambergate.client.external import KEYS
 from ambergate.client.settings import is_address, parse_url
+from ambergate.core.errors import SettingsError
 from ambergate.graminize.application import (
     AGENT,
     AMBER_DIRECTORY,
@@ -227,6 +228,16 @@ class Making:
         trusted = self._table("sgx").setdefault("trusted_files", [])
         trusted[:] = [each for each in trusted if not _below(each, [agent.uri])]
         trusted += agent.trusted()
+        allowed = self._table("sgx").get("allowed_files", [])
+        around = [each for each in allowed if _below(each, [agent.uri]) or _below(agent.uri, [str(each)])]
+        if around:
+            raise SettingsError(
+                "the manifest lets the host change the agent's files",
+                code="settings-manifest",
+                seen=f"sgx.allowed_files has {around[0]}",
+                wanted=f"nothing in or around {agent.uri}",
+                hint="put the agent elsewhere by --agent-dir, or leave that file out",
+            )
         if self.plan.external is not None:
             allowed = self._table("sgx").setdefault("allowed_files", [])
             if self.plan.external not in allowed:

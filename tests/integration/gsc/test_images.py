@@ -148,6 +148,9 @@ def test_another_machine_can_sign(done: Graminized) -> None:
     told = bench.amber("gsc", "sign-image", APP, "--import-signature", "there")
     assert told.returncode == 1
     assert "the manifest of another image" in told.stderr
+    (there / "entrypoint.manifest.sgx").write_text("sgx = 3\n")
+    told = bench.amber("gsc", "sign-image", APP, "--import-signature", "there")
+    assert (told.returncode, "no list of trusted files" in told.stderr) == (1, True)
 
 
 def with_signature(bench: Bench, there: Path) -> None:

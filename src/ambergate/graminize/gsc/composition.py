@@ -18,6 +18,7 @@ import tomli_w
 
 from ambergate.core.errors import SettingsError, TooLarge
 from ambergate.graminize.gsc.files import Kind
+from ambergate.graminize.source import value_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -45,18 +46,26 @@ class Rules:
 
     Attributes:
         insecure_args: take arguments from the host at every start, which nobody measured.
+        debug: let the host read and change the enclave.
     """
 
     insecure_args: bool = False
+    debug: bool = False
 
 
 def composed(program: Program, user: Mapping[str, Any], rules: Rules) -> Document:
     """Image and user's manifest in one document, without the image's files.
 
     Raises:
-        SettingsError: the user's manifest starts another program than the image.
+        SettingsError: the user's manifest starts another program than the image, or has values where tables belong.
     """
     told = copy.deepcopy(dict(user))
+    for path in (("libos",), ("loader",), ("loader", "env"), ("fs",), ("sgx",), ("sys",)):
+        found = value_at(told, path, {})
+        if not isinstance(found, dict):
+            raise SettingsError(f"the manifest's {'.'.join(path)} is no table", seen=repr(found)[:80], wanted="a table")
+    if rules.debug:
+        told.setdefault("sgx", {})["debug"] = True
     entrypoint = told.get("libos", {}).get("entrypoint")
     if entrypoint not in (None, program.executable):
         raise SettingsError(

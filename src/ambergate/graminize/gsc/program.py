@@ -26,6 +26,8 @@ DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/
 MAX_SCRIPTS: Final = 4  # scripts whose interpreter is a script (Linux, exec_binprm)
 MAX_FIRST_LINE: Final = 256  # bytes of a script that the kernel looks at (Linux, BINPRM_BUF_SIZE)
 MAX_ACCOUNTS: Final = 1024 * 1024  # bytes of /etc/passwd and /etc/group; our limit
+MAX_ID: Final = 2**32 - 2  # of users and groups (Linux, uid_t; the last one means none)
+_ID_DIGITS: Final = len(str(MAX_ID))
 _ELF: Final = b"\x7fELF\x02\x01"  # 64 bits, little-endian
 _X86_64: Final = b"\x3e\x00"  # e_machine, at 18
 _MACHINE_AT: Final = 18
@@ -152,11 +154,11 @@ def _account(user: str, files: ImageFiles) -> tuple[int, int]:
         fields = _line("/etc/passwd", name, files, "user")
         uid, gid = _number(fields, 2, name), _number(fields, 3, name)
     elif name:
-        uid = int(name)
+        uid = _id(name, name)
         same = [fields for fields in _accounts("/etc/passwd", files) if len(fields) > 3 and fields[2] == name]
         gid = _number(same[0], 3, name) if same else 0
     if group:
-        gid = int(group) if group.isdecimal() else _number(_line("/etc/group", group, files, "group"), 2, group)
+        gid = _id(group, group) if group.isdecimal() else _number(_line("/etc/group", group, files, "group"), 2, group)
     return uid, gid
 
 
@@ -176,6 +178,13 @@ def _accounts(path: str, files: ImageFiles) -> list[list[str]]:
 
 
 def _number(fields: list[str], at: int, name: str) -> int:
-    if len(fields) <= at or not fields[at].isdecimal():
-        raise SettingsError("an account of the image has no number", seen=name)
-    return int(fields[at])
+    if len(fields) <= at:
+        raise SettingsError("an account of the image has no number", seen=name[:80])
+    return _id(fields[at], name)
+
+
+def _id(text: str, name: str) -> int:
+    """A user's or group's number."""
+    if not text.isdecimal() or len(text) > _ID_DIGITS or int(text) > MAX_ID:
+        raise SettingsError("an account of the image has no number", seen=name[:80], wanted=f"0 to {MAX_ID}")
+    return int(text)

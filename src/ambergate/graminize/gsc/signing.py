@@ -188,7 +188,7 @@ def _made(directory: Path, expected: bytes) -> tuple[Sigstruct, bytes, bytes]:
 
 def _same_meaning(signed: dict[str, Any], own: dict[str, Any]) -> None:
     """The signed manifest says what the image's does: the tool only puts hashes to files that have none yet."""
-    theirs, ours = (_hashes(document.get("sgx", {}).pop("trusted_files", [])) for document in (signed, own))
+    theirs, ours = (_hashes(document) for document in (signed, own))
     differs = [f"[{name}]" for name in sorted({**signed, **own}) if signed.get(name) != own.get(name)]
     open_uris = tuple(uri for uri, digest in ours.items() if digest is None)
     differs += [uri for uri, digest in ours.items() if digest is not None and theirs.get(uri) != digest]
@@ -201,8 +201,12 @@ def _same_meaning(signed: dict[str, Any], own: dict[str, Any]) -> None:
         )
 
 
-def _hashes(listed: list[Any]) -> dict[str, str | None]:
-    """Trusted files by their URIs, with their hashes as far as they have one."""
+def _hashes(document: dict[str, Any]) -> dict[str, str | None]:
+    """Trusted files by their URIs, with their hashes as far as they have one; they are taken out."""
+    sgx = document.get("sgx", {})
+    listed = sgx.pop("trusted_files", []) if isinstance(sgx, dict) else None
+    if not isinstance(listed, list):
+        raise SettingsError("what was signed has no list of trusted files", seen=repr(listed)[:80], wanted="a list")
     entries = [each if isinstance(each, dict) else {"uri": each} for each in listed]
     return {str(each.get("uri")): each.get("sha256") for each in entries}
 

@@ -114,6 +114,12 @@ def test_users_that_the_image_lacks(tmp_path: Path, user: str) -> None:
         looked_at(tmp_path, Entrypoint=["bash"], User=user)
 
 
+@pytest.mark.parametrize("user", ["9" * 5000, "4294967295", "app:" + "9" * 5000])
+def test_numbers_that_no_account_has(tmp_path: Path, user: str) -> None:
+    with pytest.raises(SettingsError, match="has no number"):
+        looked_at(tmp_path, Entrypoint=["bash"], User=user)
+
+
 def test_an_image_of_another_architecture(tmp_path: Path) -> None:
     image = read_layout(write_image(tmp_path, LAYER, config={"Entrypoint": ["bash"]}))
     from dataclasses import replace  # noqa: PLC0415
