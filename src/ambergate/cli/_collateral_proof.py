@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from ambergate.core.errors import Malformed, MalformedCollateral, NotGenuine, SettingsError
 from ambergate.core.verify.anchors import TrustAnchor
 from ambergate.core.verify.endorsements import verify_collateral
-from ambergate.core.verify.qe import IDENTITY_OF
+from ambergate.pcs.admission import OF_ANOTHER, other_subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ambergate.core.verify.endorsements import VerifiedCollateral
 
 MAX_PEM: Final = 64 * 1024  # bytes
-OF_ANOTHER: Final = "collateral-of-another"
 _OTHER_ROOT: Final = "2.2.pck_chain_anchor"
 
 
@@ -61,21 +60,15 @@ def prove(key: Key, collateral: Collateral, anchors: Sequence[TrustAnchor], *, a
         MalformedCollateral: they are genuine, about something else.
     """
     verified = _under_any(collateral, anchors, at)
-    compared = (
-        ("TEE", verified.tcb_info.tee, key.tee),
-        ("FMSPC", verified.tcb_info.fmspc.hex(), key.fmspc.hex()),
-        ("quoting enclave", verified.qe_identity.kind, IDENTITY_OF[key.tee]),
-        ("CA", verified.ca, key.ca),
-    )
-    for what, seen, wanted in compared:
-        if seen != wanted:
-            raise MalformedCollateral(
-                f"the statements are about another {what}",
-                code=OF_ANOTHER,
-                seen=seen,
-                wanted=f"{wanted}, as {key} says",
-                hint="fetch them again, and leave the names of files as they are",
-            )
+    if (other := other_subject(verified, key)) is not None:
+        what, seen, wanted = other
+        raise MalformedCollateral(
+            f"the statements are about another {what}",
+            code=OF_ANOTHER,
+            seen=seen,
+            wanted=f"{wanted}, as {key} says",
+            hint="fetch them again, and leave the names of files as they are",
+        )
     return verified
 
 

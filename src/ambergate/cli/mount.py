@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ambergate.cli._client import Choice, client_options, say
+from ambergate.cli._client import Choice, client_options, program_option, say
 from ambergate.cli._common import now, reports_errors
 from ambergate.cli._late import session
 from ambergate.client.settings import with_token_cache
@@ -28,12 +27,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @client_options
-@click.option(
-    "--program",
-    default=sys.executable,
-    metavar="FILE",
-    help="What the software platform measures; this interpreter when not given.",
-)
+@program_option
 @click.option("--daemon", is_flag=True, help="Return when the files are there; serve them in the background.")
 @click.option("--allow-other", is_flag=True, help="Let other users in too, as far as the files' modes let them.")
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))

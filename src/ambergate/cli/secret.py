@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
-import sys
 from pathlib import Path
 
 import click
 
-from ambergate.cli._client import Choice, client_options, write_out
+from ambergate.cli._client import Choice, client_options, program_option, write_out
 from ambergate.cli._common import echo_json, json_option, reports_errors
 from ambergate.cli._late import session
 
@@ -20,12 +19,7 @@ def group() -> None:
 
 @group.command()
 @client_options
-@click.option(
-    "--program",
-    default=sys.executable,
-    metavar="FILE",
-    help="What the software platform measures; this interpreter when not given.",
-)
+@program_option
 @click.option(
     "-o", "--output", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to FILE, mode 0600."
 )

