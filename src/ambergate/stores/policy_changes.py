@@ -21,6 +21,8 @@ from ambergate.stores.tables import broker_policy_changes as _changes
 from ambergate.stores.transactions import reading, writing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy import Connection, Engine, Row
 
 MAX_CHANGES: Final = 1000  # that wait at a time
@@ -97,8 +99,15 @@ class PolicyChangeStore:
             rows = connection.execute(query.order_by(_changes.c.id).limit(limit)).all()
         return tuple(map(_read, rows))
 
-    def approve(self, change_id: str, approval: str) -> PendingChange:
+    def approve(
+        self, change_id: str, approval: str, *, counted: Callable[[PolicyChange], bool] = lambda _: False
+    ) -> PendingChange:
         """Add what an owner signed.
+
+        Args:
+            change_id: the change.
+            approval: what was signed.
+            counted: whether what is kept says the same already; nothing is added then.
 
         Raises:
             NotFound: there is no such change.
@@ -106,8 +115,9 @@ class PolicyChangeStore:
             Unavailable: the database does not answer.
         """
         with writing(self._engine) as connection:
-            approvals = _found(connection, change_id).change.approvals
-            if approval not in approvals:
+            change = _found(connection, change_id).change
+            approvals = change.approvals
+            if approval not in approvals and not counted(change):
                 if len(approvals) >= MAX_APPROVALS:
                     raise Conflict("the change has too many approvals", wanted=f"<= {MAX_APPROVALS}")
                 told = json.dumps([*approvals, approval])

@@ -18,7 +18,7 @@ from tests.integration.keybroker.test_remote_commands import Remote
 from tests.unit.release.test_owners import KEYS, OWNERS, STRANGER
 
 from ambergate.cli.main import main
-from ambergate.core.release.owners import MAX_APPROVAL, PolicyChange, approve, digest
+from ambergate.core.release.owners import MAX_APPROVAL, MAX_APPROVALS, PolicyChange, approve, digest
 from ambergate.core.release.resource_policy import ResourcePolicy
 
 if TYPE_CHECKING:
@@ -111,6 +111,15 @@ def test_one_owner_twice_is_one(broker: Broker, clerk: Person, key: UUID) -> Non
     for _ in range(3):
         assert len(handed_in(clerk, told["id"], signed(told, KEYS[2])).json()["approved_by"]) == 1
     assert policy_of(broker, key) == OWNED.to_mapping()
+
+
+def test_one_owner_cannot_take_the_room_of_the_others(broker: Broker, clerk: Person, key: UUID) -> None:
+    told = proposed(clerk, key)
+    signatures = {signed(told, KEYS[0]) for _ in range(MAX_APPROVALS + 1)}
+    assert len(signatures) == MAX_APPROVALS + 1
+    assert {handed_in(clerk, told["id"], each).status_code for each in signatures} == {200}
+    assert handed_in(clerk, told["id"], signed(told, KEYS[1])).json()["in_force"]
+    assert policy_of(broker, key)["mr_enclave"] == OTHER["mr_enclave"]
 
 
 def test_a_change_lapses(broker: Broker, clerk: Person, key: UUID) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -176,7 +177,7 @@ def test_a_change_in_the_database_is_approved_by_nobody(folder: Path) -> None:
     change = proposed(folder)["id"]
     handed_in(folder, change, signed(folder, "alice"))
     evil = json.dumps({"dangerously_allow_debug": True, "mr_enclave": [MR_ENCLAVE]})
-    with sqlite3.connect(folder / "broker.sqlite") as database:
+    with closing(sqlite3.connect(folder / "broker.sqlite")) as database, database:
         database.execute("UPDATE broker_policy_changes SET after = ?", (evil,))
     assert handed_in(folder, change, signed(folder, "bob")).exit_code == 3
     (waiting,) = json.loads(amber(folder, "change", "list", "--json").stdout)

@@ -101,7 +101,8 @@ class PolicyChanges(Generic[S]):
         assert owners is not None
         who = approver(owners, change, approval)
         with self._written("change.approve", change, at, {"owner": who}):
-            pending = self.store.approve(change_id, approval)
+            # Each of an owner's signatures is another text: kept once for each owner, they leave room for all owners.
+            pending = self.store.approve(change_id, approval, counted=lambda kept: who in approvers(owners, kept))
         standing = _standing(owners, pending.change)
         if len(standing.approved_by) < standing.needed:
             return standing

@@ -6,6 +6,7 @@ the table to the routes, docs/openapi to the table, and the running service to t
 
 from __future__ import annotations
 
+import inspect
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -185,8 +186,17 @@ def document(title: str, operations: Mapping[tuple[str, str], Operation], scheme
         "info": {"title": title, "version": ambergate.__version__, "license": {"name": "Apache-2.0"}},
         "servers": [{"url": "/"}],
         "paths": paths,
-        "components": {"schemas": dict(sorted(components.items())), "securitySchemes": dict(schemes)},
+        "components": {"schemas": _worded(components), "securitySchemes": dict(schemes)},
     }
+
+
+def _worded(components: Mapping[str, Schema]) -> dict[str, Schema]:
+    """Sorted, each described by its docstring without the indentation, which only Python 3.13 takes off."""
+    told = {name: dict(one) for name, one in sorted(components.items())}
+    for one in told.values():
+        if "description" in one:
+            one["description"] = inspect.cleandoc(one["description"])
+    return told
 
 
 def openapi_route(told: Schema) -> Route:
