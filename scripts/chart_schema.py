@@ -148,7 +148,7 @@ def schema() -> Schema:
             keybroker=table(
                 enabled=FLAG,
                 admin=admin,
-                versionKeys=table(url=POSTGRESQL),
+                versionKeys=table(url=POSTGRESQL, passwordSecret=REFERENCE),
                 port=PORT,
                 config=own["keybroker"],
                 **COMMON,

@@ -82,8 +82,6 @@ def tls_context(cacerts: Path | None = None) -> ssl.SSLContext:
             "the roots cannot be used", seen=f"{cacerts}: {exc.strerror or exc}", wanted="a file of PEM certificates"
         ) from exc
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Some builds of Python (Debian 12's) take a connection that was cut for one that has ended.
-    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     return context
 
 
@@ -91,7 +89,7 @@ class Https:
     """Makes requests. Safe to share between threads.
 
     Args:
-        verify: trust for TLS; the system's roots when not given.
+        verify: trust for TLS; the system's roots when not given. It is told to take no cut connection for an ended one.
         timeout: seconds that the other side may be silent.
 
     Raises:
@@ -100,6 +98,8 @@ class Https:
 
     def __init__(self, verify: ssl.SSLContext | None, *, timeout: float) -> None:
         self._context = tls_context() if verify is None else verify
+        # Some builds of Python (Debian 12's) begin with this set. `suppress_ragged_eofs` is too late then.
+        self._context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
         self._timeout = timeout
         if self._context.verify_mode is not ssl.CERT_REQUIRED or not self._context.check_hostname:
             raise SettingsError(

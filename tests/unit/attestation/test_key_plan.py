@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.unit.attestation.key_scene import AT, RULES, begun, keeper
 
@@ -203,6 +203,7 @@ class Node:
 
 
 @settings(max_examples=100)
+@example([("wait", 800 * DAY)] * 3 + [("wait", SECOND)], None, DAY)  # away for so long that a certificate has ended
 @given(STEPS, st.sampled_from([None, 1, 30]), st.sampled_from([SECOND, 5 * MINUTE, timedelta(hours=24)]))
 def test_no_good_token_is_refused_by_who_keeps_the_key_set_as_told(
     steps: Sequence[tuple[str, timedelta]], days: int | None, lifetime: timedelta

@@ -265,6 +265,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"keybroker": {"versionKeys": {"url": "postgresql://amber:hunter2@db/x"}}},
         "versionKeys.url holds a password",
     ),
+    "a password for no database": (
+        {"keybroker": {"versionKeys": {"passwordSecret": {"name": "keys"}}}},
+        "versionKeys.passwordSecret is for versionKeys.url",
+    ),
     "no key-encryption key": (
         {"defaults": {"keyEncryptionKey": {"secret": {"name": ""}}}},
         "the key-encryption key is in one place",
@@ -314,6 +318,17 @@ def test_version_keys_can_be_apart() -> None:
     url = "postgresql://amber@keys.example/keys?sslcert=/run/ambergate/files/keys/tls.crt"
     assert render({"keybroker": {"versionKeys": {"url": url}}}).config("keybroker")["store"]["version_keys"] == url
     assert "version_keys" not in render().config("keybroker")["store"]
+
+
+def test_the_password_of_version_keys_is_a_file_of_a_secret() -> None:
+    given = {"url": "postgresql://amber@keys.example/keys", "passwordSecret": {"name": "keys", "key": "word"}}
+    rendered = render({"keybroker": {"versionKeys": given}})
+    place = rendered.config("keybroker")["store"]["version_keys_password"]["file"]
+    [mounted] = [one for one in rendered.container("keybroker")["volumeMounts"] if one["name"] == "version-keys"]
+    assert place == f"{mounted['mountPath']}/word"
+    [volume] = [one for one in rendered.pod("keybroker")["volumes"] if one["name"] == "version-keys"]
+    assert volume["secret"] == {"secretName": "keys", "defaultMode": 0o440, "items": [{"key": "word", "path": "word"}]}
+    assert all(one["name"] != "version-keys" for one in rendered.pod("attestation")["volumes"])
 
 
 def test_the_commands_that_it_tells_are_ours() -> None:

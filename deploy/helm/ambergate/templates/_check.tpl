@@ -14,7 +14,10 @@
 {{- fail (printf "%s: database.url holds a password, and values are no place for one: put it into a Secret and name that in database.passwordSecret" $service) -}}
 {{- end -}}
 {{- if and (eq $service "keybroker") (regexMatch "^[a-z]+://[^/?]*:[^/?]*@" $v.versionKeys.url) -}}
-{{- fail "keybroker: versionKeys.url holds a password, and values are no place for one: use a client certificate" -}}
+{{- fail "keybroker: versionKeys.url holds a password, and values are no place for one: put it into a Secret and name that in versionKeys.passwordSecret" -}}
+{{- end -}}
+{{- if and (eq $service "keybroker") $v.versionKeys.passwordSecret.name (empty $v.versionKeys.url) -}}
+{{- fail "keybroker: versionKeys.passwordSecret is for versionKeys.url, and there is none" -}}
 {{- end -}}
 {{- if $database.sqlite.enabled -}}
 {{- if or $v.autoscaling.enabled (gt (int $v.replicas) 1) -}}

@@ -50,6 +50,11 @@ volumeMounts:
     mountPath: /run/ambergate/database
     readOnly: true
   {{- end }}
+  {{- if and (eq $service "keybroker") $v.versionKeys.passwordSecret.name }}
+  - name: version-keys
+    mountPath: /run/ambergate/version-keys
+    readOnly: true
+  {{- end }}
   {{- if $v.database.caConfigMap.name }}
   - name: database-ca
     mountPath: /run/ambergate/database-ca
@@ -107,6 +112,17 @@ volumeMounts:
     secretName: {{ .name }}
     defaultMode: 288
     items: [{key: {{ .key }}, path: {{ .key }}}]
+{{- end }}
+{{- end }}
+{{- if eq (index . 1) "keybroker" }}
+{{- with $v.versionKeys.passwordSecret }}
+{{- if .name }}
+- name: version-keys
+  secret:
+    secretName: {{ .name }}
+    defaultMode: 288
+    items: [{key: {{ .key }}, path: {{ .key }}}]
+{{- end }}
 {{- end }}
 {{- end }}
 {{- with $v.database.caConfigMap }}

@@ -61,6 +61,9 @@
 {{- end -}}
 {{- if and (eq $service "keybroker") $v.versionKeys.url -}}
 {{- $store = set $store "version_keys" $v.versionKeys.url -}}
+{{- with $v.versionKeys.passwordSecret -}}
+{{- if .name -}}{{- $store = set $store "version_keys_password" (dict "file" (printf "/run/ambergate/version-keys/%s" .key)) -}}{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- $tls := dict "certificate" "/run/ambergate/tls/tls.crt" "key" "/run/ambergate/tls/tls.key" -}}
 {{- $ours := dict

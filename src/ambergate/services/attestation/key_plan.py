@@ -124,9 +124,11 @@ def tasks(keys: Sequence[TokenKey], at: datetime, rules: Rules) -> Tasks:
     for key in keys:
         if key.private is not None and _is_over(keys, key, at):
             wipe.add(key.id)
-        if at > ends_at(key.certificate) + CRL_LIFETIME and (key.kind in LEAVES and not _signs(key)):
+        over = state_of(keys, key, at) in _OVER
+        # A service that was away for years signs by a key whose certificate has ended, until the next one may.
+        if key.kind in LEAVES and over and not _signs(key) and at > ends_at(key.certificate) + CRL_LIFETIME:
             drop.add(key.id)
-        if key.kind in LEAVES and key.lifetime < rules.token_lifetime and state_of(keys, key, at) not in _OVER:
+        if key.kind in LEAVES and not over and key.lifetime < rules.token_lifetime:
             promise.add(key.id)
     stale = {key.id for key in keys if _standby(key) and ends_at(key.certificate) - at < 2 * RENEW}
     make, start = [], {}
