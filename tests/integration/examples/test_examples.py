@@ -210,4 +210,5 @@ def test_the_service_in_java_signs_and_shows_a_token(tmp_path: Path, scene: Scen
         assert ask("/sign", b"a document") == hmac.digest(SECRET, b"a document", hashlib.sha256).hex()
         with pytest.raises(urllib.error.HTTPError) as refused:
             ask("/sign", bytes(65537))
-        assert refused.value.code == 413
+        with refused.value:  # which is the answer, and its connection
+            assert refused.value.code == 413
