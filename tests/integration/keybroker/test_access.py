@@ -72,9 +72,10 @@ def people(broker: Broker) -> dict[str, User]:
     }
     made = {}
     for name, permissions in held.items():
+        identity = uuid4()
         user = User(
-            id=uuid4(),
-            username=f"access-{name}",
+            id=identity,
+            username=f"access-{identity}",  # tests run in any order, and this again when another module's came between
             password="none",
             permissions=frozenset(permissions),
             generation=1,
