@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 COUNTS: Final = (1, 2)
-CONNECTIONS: Final = 16
+CONNECTIONS: Final = 16  # to each worker: what a commit carries depends on how many ask
 REQUESTS: Final = 640  # in a round, of each service
 ALGORITHM: Final = "PS384"
 _PROJECT: Final = Path(__file__).resolve().parent.parent
@@ -76,7 +76,7 @@ def serving(folder: Path, count: int) -> Iterator[Service]:
                 told += process.stdout.readline()
             port = json.loads(told)["listening"]["port"]
             context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
-            connections = tuple(Sender(port, context) for _ in range(CONNECTIONS))
+            connections = tuple(Sender(port, context) for _ in range(CONNECTIONS * count))
             with contextlib.ExitStack() as stack:
                 for connection in connections:
                     stack.callback(connection.close)
@@ -124,7 +124,9 @@ def main() -> None:
     told = measure(arguments.rounds, arguments.requests)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    print(f"\n{ALGORITHM} attest requests on {CONNECTIONS} connections; senders on the same {os.cpu_count()} cores")
+    print(
+        f"\n{ALGORITHM} attest requests on {CONNECTIONS} connections a worker; senders on the same {os.cpu_count()} cores"
+    )
     for count in COUNTS:
         row = told[f"workers_{count}"]
         rate, cost, share = row["per_second"], row["cpu_us"], row["busiest_share"]
