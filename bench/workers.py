@@ -125,7 +125,7 @@ def main() -> None:
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     print(
-        f"\n{ALGORITHM} attest requests on {CONNECTIONS} connections a worker; senders on the same {os.cpu_count()} cores"
+        f"\n{ALGORITHM} attest requests on {CONNECTIONS} connections a worker; senders on these {os.cpu_count()} cores"
     )
     for count in COUNTS:
         row = told[f"workers_{count}"]
