@@ -38,7 +38,9 @@ _label: Callable[[Any], Any] = click.option("--label", default="", help="Words f
 _manager: Callable[[Any], Any] = click.option(
     "--manager", default="built-in", show_default=True, help="The key manager that keeps it, by its name in the file."
 )
-_version: Callable[[Any], Any] = click.option("--version", type=click.IntRange(min=1), help="Only this version.")
+_version: Callable[[Any], Any] = click.option(
+    "--version", type=click.IntRange(1, 999_999_999), help="Only this version."
+)
 _algorithm: Callable[[Any], Any] = click.option(
     "--algorithm",
     type=click.Choice(["AES", "RSA", "EC", "OPAQUE"], case_sensitive=False),

@@ -63,7 +63,7 @@ def list_policies(*, as_json: bool, **where: Any) -> None:  # noqa: ANN401  # th
 
 @click.command()
 @_which
-@click.option("--version", type=click.IntRange(1), help="An older version; with --config only.")
+@click.option("--version", type=click.IntRange(1, 999_999_999), help="An older version; with --config only.")
 @_where
 @json_option
 @reports_errors

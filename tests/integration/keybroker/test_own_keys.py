@@ -120,5 +120,10 @@ def test_what_is_not_there_or_no_state(admin: Person) -> None:
     assert admin("DELETE", f"{missing}/versions/1").status_code == 404
     for number in ("2", "x", "1" * 20):
         assert admin("DELETE", f"{one}/versions/{number}").status_code == 404
-    for state in ({"state": "destroyed"}, {"state": "enabled", "version": 0}, {}):
+    for state in (
+        {"state": "destroyed"},
+        {"state": "enabled", "version": 0},
+        {"state": "enabled", "version": 10**30},
+        {},
+    ):
         assert admin("PUT", f"{one}/state", json=state).status_code == 400

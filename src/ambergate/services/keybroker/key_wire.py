@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _NONE: Final = "00000000-0000-0000-0000-000000000000"  # an id that is not set, as Go writes it
 KMIP: Final = "kmip"  # the key manager that `kmip_key_id` speaks of, by its name in the configuration
 _PEM: Final = "-----BEGIN "
+MAX_VERSION: Final = 999_999_999  # as in paths and queries: nine digits; a database takes no number of any size
 
 
 class KeyInformation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,7 +112,7 @@ class StateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`PUT /broker/v1/keys/{id}/state`: of one version, or of all."""
 
     state: Literal["enabled", "disabled"]
-    version: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    version: Annotated[int, msgspec.Meta(ge=1, le=MAX_VERSION)] | None = None
 
     def checked(self) -> tuple[bool, int | None]:
         """Whether to enable, and which version."""
