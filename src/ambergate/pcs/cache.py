@@ -147,8 +147,7 @@ class CachedCollateral:
             entry = self._entries.get(wanted)
             if entry is None or (fingerprint is not None and fingerprint != entry.fingerprint):
                 return None
-            if len(self._entries) > 1:
-                self._entries.move_to_end(wanted)  # used last
+            self._entries.move_to_end(wanted)  # used last
             return None if entry.due(at, self._policy) else entry.serving(at)
 
     def holdings(self) -> tuple[Holding, ...]:

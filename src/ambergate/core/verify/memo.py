@@ -113,7 +113,7 @@ class _Known(NamedTuple):
         return self.kinds.setdefault(key, _Kind(judge(trail, claim, platform, self.endorsements), kind))
 
 
-class Fact(NamedTuple):
+class _Fact(NamedTuple):
     """That the holder of this key is a quoting enclave of Intel's on this platform, while the window holds."""
 
     attestation_key: EllipticCurvePublicKey
@@ -137,6 +137,14 @@ class Fact(NamedTuple):
         return self.kind.tcb
 
 
+class Recognised(NamedTuple):
+    """A quote, not proven, and what is known of its platform at an instant. Made by `Verifier.known` only."""
+
+    cut: Cut
+    fact: _Fact
+    at: datetime
+
+
 class Verifier:
     """Verifies quotes under one trust anchor, and remembers what it has proven. Safe to share between threads.
 
@@ -147,7 +155,7 @@ class Verifier:
 
     def __init__(self, *, anchor: TrustAnchor | None = None, max_platforms: int = MAX_PLATFORMS) -> None:
         self.anchor = anchor or TrustAnchor.intel()
-        self._platforms: Recent[bytes, Fact] = Recent(max_platforms)
+        self._platforms: Recent[bytes, _Fact] = Recent(max_platforms)
         self._known: Recent[tuple[bytes, Collateral], _Known] = Recent(MAX_KNOWN)
 
     def verify(self, raw: bytes, collateral: Collateral, *, at: datetime) -> VerifiedQuote:
@@ -170,30 +178,31 @@ class Verifier:
             return verify_quote(parse_quote(raw), collateral, at=at, anchor=self.anchor)
         return self._verify(cut, collateral, at)
 
-    def known(self, cut: Cut, collateral: Collateral, *, at: datetime) -> Fact | None:
-        """What is known of the platform of this quote: `verify_known` then has but one signature to check."""
+    def known(self, cut: Cut, collateral: Collateral, *, at: datetime) -> Recognised | None:
+        """The quote, if its platform is known by these statements at this instant: one signature is left."""
         _check_zone(at)
         fact = self._platforms.get(cut.digest)
-        return fact if _holds(fact, collateral, at) else None
+        return Recognised(cut, fact, at) if _holds(fact, collateral, at) else None
 
-    def verify_known(self, cut: Cut, fact: Fact, *, at: datetime) -> VerifiedQuote:
-        """As `verify`, of a quote of whose platform this is known, for that collateral and at that instant."""
-        _check_zone(at)
+    def verify_known(self, found: Recognised) -> VerifiedQuote:
+        """As `verify`, for the collateral and the instant that `known` was asked for."""
+        cut, fact, at = found
         if is_signed_raw(fact.attestation_key, cut.signature, cut.signed):
             return _Recalled.of(cut, fact, at)
-        return self._verify(cut, fact.collateral, at)
+        return self._verify_anew(cut, fact.collateral, at)
 
     def _verify(self, cut: Cut, collateral: Collateral, at: datetime) -> VerifiedQuote:
-        fact = self.known(cut, collateral, at=at)
-        if fact is not None and is_signed_raw(fact.attestation_key, cut.signature, cut.signed):
-            return _Recalled.of(cut, fact, at)
+        found = self.known(cut, collateral, at=at)
+        return self._verify_anew(cut, collateral, at) if found is None else self.verify_known(found)
+
+    def _verify_anew(self, cut: Cut, collateral: Collateral, at: datetime) -> VerifiedQuote:
         fact = self._prove(cut.raw, collateral, at)
         if fact is not None:
             self._platforms.put(cut.digest, fact)
             return _Recalled.of(cut, fact, at)
         return verify_quote(parse_quote(cut.raw), collateral, at=at, anchor=self.anchor)
 
-    def _prove(self, raw: bytes, collateral: Collateral, at: datetime) -> Fact | None:
+    def _prove(self, raw: bytes, collateral: Collateral, at: datetime) -> _Fact | None:
         """The steps of `verify_quote`, those that depend on the collateral alone at most once. None: one failed."""
         trail = Unread()
         try:
@@ -210,7 +219,7 @@ class Verifier:
         except NotGenuine:
             return None
         machine = platform.ppid, platform.platform_instance_id
-        return Fact(claim.attestation_key, collateral, not_before, not_after, kind, machine, pck, known)
+        return _Fact(claim.attestation_key, collateral, not_before, not_after, kind, machine, pck, known)
 
     def _claim(self, trail: Trail, parts: QuoteParts, collateral: Collateral) -> tuple[Claim, _Known]:
         """The quote's certificates, and what is known under the two that certify platforms.
@@ -241,7 +250,7 @@ def _check_zone(at: datetime) -> None:
         raise ValueError(msg)
 
 
-def _holds(fact: Fact | None, collateral: Collateral, at: datetime) -> TypeGuard[Fact]:
+def _holds(fact: _Fact | None, collateral: Collateral, at: datetime) -> TypeGuard[_Fact]:
     """Whether a fact says anything of this collateral at this instant."""
     return (
         fact is not None
@@ -257,11 +266,11 @@ class _Recalled(VerifiedQuote):
 
     _cut: Cut | None  # None, like the fact: somebody made this of another verdict, with other values
     _digest: bytes
-    _fact: Fact
+    _fact: _Fact
     _report: EnclaveReport | TdReport
 
     @classmethod
-    def of(cls, cut: Cut, fact: Fact, at: datetime) -> VerifiedQuote:
+    def of(cls, cut: Cut, fact: _Fact, at: datetime) -> VerifiedQuote:
         self = cls.__new__(cls)
         _put_cut(self, cut)  # the class is frozen for everybody else
         _put_fact(self, fact)

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from ambergate.core.token.jose import SigningKey
     from ambergate.core.verify.anchors import TrustAnchor
     from ambergate.core.verify.cut import Cut
-    from ambergate.core.verify.memo import Fact
+    from ambergate.core.verify.memo import Recognised
     from ambergate.core.verify.verdict import VerifiedQuote
     from ambergate.services.attestation.evidence import Evidence
     from ambergate.services.attestation.known import Platform
@@ -113,11 +113,10 @@ class Judged(NamedTuple):
 class _Ready(NamedTuple):
     """All that a decision asks others for."""
 
-    cut: Cut
+    quote: Recognised
     platform: Platform
     trust: Trust
     verifier: Verifier
-    fact: Fact
     policies: tuple[Policy, ...]
     key: SigningKey
 
@@ -230,7 +229,10 @@ class Attestation:
         policies = self._named.wanted(evidence, caller) if ready is None else ready.policies
         fresh = self._nonces.check(evidence.nonce, at) if evidence.nonce is not None else b""
         with self._spans.within("verify"):
-            found = self._verify(evidence.quote, at) if ready is None else self._verify_ready(ready, at)
+            if ready is None:
+                found = self._verify(evidence.quote, at)
+            else:
+                found = ready.trust, ready.platform, ready.verifier.verify_known(ready.quote)
         trust, platform, verified = found
         decision.verified, decision.simulated = verified, trust.simulated
         azure = check_binding(verified, evidence, fresh)
@@ -264,16 +266,13 @@ class Attestation:
         trust, verifier = self._roots[needs.root_key]
         source = self._at_hand.get(needs.root_key)
         collateral = None if source is None else source.at_hand(fmspc=needs.fmspc, ca=needs.ca, tee=needs.tee)
-        fact = None if collateral is None else verifier.known(cut, collateral, at=at)
-        if fact is None:
+        quote = None if collateral is None else verifier.known(cut, collateral, at=at)
+        if quote is None:
             return None
         policies, key = self._named.at_hand(evidence, caller), self._keys.at_hand(_algorithm(evidence, caller))
         if policies is None or key is None:
             return None
-        return _Ready(cut, platform, trust, verifier, fact, policies, key)
-
-    def _verify_ready(self, ready: _Ready, at: datetime) -> tuple[Trust, Platform, VerifiedQuote]:
-        return ready.trust, ready.platform, ready.verifier.verify_known(ready.cut, ready.fact, at=at)
+        return _Ready(quote, platform, trust, verifier, policies, key)
 
     def _verify(self, raw: bytes, at: datetime) -> tuple[Trust, Platform | None, VerifiedQuote]:
         cut = cut_for_memory(raw)
