@@ -75,8 +75,8 @@ class OneThread:
         try:
             return done.result(self._wait)
         except TimeoutError as exc:
-            if done.done():  # that was the work's own
-                raise
+            if done.done():  # in the last moment; or this was the work's own
+                return done.result()
             done.cancel()
             raise TimedOut("the key manager did not answer in time", wanted=f"{self._wait:g} s") from exc
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -32,6 +32,19 @@ def test_what_the_work_raises_is_its_callers(error: type[Exception]) -> None:
 
     with pytest.raises(error):
         OneThread().run(work)
+
+
+def test_what_is_done_in_the_last_moment_is_done() -> None:
+    """Between the end of the wait and the look at it."""
+
+    class Late(Future[int]):
+        def result(self, timeout: float | None = None) -> int:
+            if timeout is not None:
+                self.set_result(7)
+                raise TimeoutError
+            return super().result()
+
+    assert OneThread()._awaited(Late()) == 7
 
 
 def test_work_that_hangs_keeps_nobody_for_ever() -> None:
