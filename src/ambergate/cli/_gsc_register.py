@@ -22,13 +22,10 @@ from ambergate.core.errors import AmberError, Conflict
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import httpx
-
     from ambergate.core.quote.sigstruct import Sigstruct
 
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _PATH: Final = "/kbs/v1/key-transfer-policies"
-_PAGE: Final = 1000  # policies that are asked for at a time
 _LONGEST_NAME: Final = 64  # characters of a policy's name
 
 
@@ -77,6 +74,9 @@ class Registering:
             raise click.UsageError(f"{message}; give --sign-with KEY, or --register to amber gsc sign-image")
         if self.url is not None and self.apikey_file is None:
             message = "--register takes --apikey-file: an API key whose scope is manage"
+            raise click.UsageError(message)
+        if self.url is None and (self.name is not None or self.replace):
+            message = "--name and --replace are for --register: they say which of its policies is meant"
             raise click.UsageError(message)
         if self.broker is not None and (self.user is None or self.password is None):
             message = "--register-broker takes --broker-user and --broker-password-file"
@@ -214,26 +214,13 @@ def _says(text: str) -> dict[str, Any] | None:
 def _released(text: str, url: str, told: Registering) -> tuple[str, str]:
     """Id of the release policy, and whether it was there. They have no names: what it says is what it is."""
     from ambergate.cli._broker_place import logged_in
-    from ambergate.cli._http import ask
+    from ambergate.cli._http import ask, ask_all
     from ambergate.core.release.kbs_form import RELEASE_POLICY, from_kbs, read_release
 
     policy = read_release(text)
     with logged_in(url, user=told.user, user_password_file=told.password, cacerts=told.cacerts, socket=None) as client:
-        ours = (each for each in _all(client) if RELEASE_POLICY in each)
+        ours = (each for each in ask_all(client, _PATH) if RELEASE_POLICY in each)
         there = next((each for each in ours if from_kbs(each).to_json() == policy.to_json()), None)
         if there is not None:
             return str(there["id"]), "there already"
         return str(ask(client, "POST", _PATH, body={RELEASE_POLICY: policy.to_mapping()})[0]["id"]), "created"
-
-
-def _all(client: httpx.Client) -> Iterator[dict[str, Any]]:
-    """Every policy of the broker, a page at a time."""
-    from ambergate.cli._http import ask
-
-    after = ""
-    while True:
-        page = ask(client, "GET", f"{_PATH}?limit={_PAGE}{after}")[0]
-        yield from page
-        if len(page) < _PAGE:
-            return
-        after = f"&after={page[-1]['id']}"

@@ -169,7 +169,7 @@ def found(folder: Path) -> Stage:
             tomllib.loads((folder / name).read_text()) for name in ("attestation.toml", "broker.toml")
         )
         return Stage(folder, str(attestation["base_url"]), f"https://127.0.0.1:{int(broker['listen']['port'])}")
-    except (OSError, ValueError, KeyError, TypeError) as exc:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
         raise SettingsError("the services in this directory cannot be found again", seen=exc) from exc
 
 

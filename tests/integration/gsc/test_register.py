@@ -119,6 +119,8 @@ def test_which_service_failed_is_told_with_what_was_sent(services: Services) -> 
         (("build", APP, "--register", GONE, "--apikey-file", "key"), "MRENCLAVE is measured when it is signed"),
         (("sign-image", APP, "--export-for-signing", "x", "--register-broker", GONE), "when it is signed"),
         (("info-image", APP, "--register", GONE), "--register takes --apikey-file"),
+        (("info-image", APP, "--replace"), "are for --register"),
+        (("info-image", APP, "--name", "one"), "are for --register"),
         (("info-image", APP, "--register-broker", GONE, "--broker-user", "o"), "--broker-password-file"),
     ],
 )
