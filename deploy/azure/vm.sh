@@ -51,7 +51,7 @@ need image "$image" '[^:]+:[^:]+:[^:]+:[^:]+' 'publisher:offer:sku:version, of g
 grep -qE '^(ssh-|ecdsa-)' "$ssh_key" 2>/dev/null || die "--ssh-key is no file with a public key: $ssh_key" 'ssh-keygen -t ed25519'
 if [[ -n $ssh_from ]]; then
   need ssh-from "$ssh_from" '[0-9a-fA-F:.]+/[0-9]{1,3}' 'a network, such as 192.0.2.0/24'
-  [[ $ssh_from != */0 ]] || die '--ssh-from would let everybody connect' 'name your own network'
+  [[ ${ssh_from##*/} =~ [1-9] ]] || die '--ssh-from would let everybody connect' 'name your own network'
 fi
 
 check_size "$location" "$size"

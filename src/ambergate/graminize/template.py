@@ -201,7 +201,7 @@ def _sys_path(interpreter: str, surroundings: Surroundings) -> list[str]:
             seen=interpreter[:200],
             wanted="one that root installed, or that -D names",
         )
-    """Directories with a slash behind them: the worker, which has no files, tells them so."""
+    # Directories with a slash behind them: the worker, which has no files, tells them so.
     listed = [Path(path) for path in _output([interpreter, "-c", _SYS_PATH]).split("\0") if path]
     return [f"{path}/" if path.is_dir() else str(path) for path in listed if path.exists()]
 

@@ -171,6 +171,7 @@ BAD: Final = {
     "a size without SGX": ("vm.sh", f"{VM} --size Standard_DC4as_v5", "other families have no SGX"),
     "a size that there is not": ("aks.sh", f"{AKS} --size Standard_DC3s_v3", "other families have no SGX"),
     "the whole world": ("vm.sh", f"{VM} --ssh-from 0.0.0.0/0", "would let everybody connect"),
+    "the whole world, written longer": ("vm.sh", f"{VM} --ssh-from 0.0.0.0/00", "would let everybody connect"),
     "all of IPv6": ("vm.sh", f"{VM} --ssh-from ::/0", "would let everybody connect"),
     "no network": ("vm.sh", f"{VM} --ssh-from everywhere", "a network, such as"),
     "no key": ("vm.sh", "--group rg --name vm1 --location westeurope", "--ssh-key must be given"),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ambergate.core.release.terms import Terms
     from ambergate.core.token.claims import AttestationClaims
 
+_SEQUENCE: Final = b"\x30"  # how DER begins; RSA held data begins with its exponent's 0 or 1: 65537 alone is accepted
 _MAX_TOLD: Final = 256  # characters of any one value in a finding; a token's issuer chooses some of them
 
 
@@ -69,9 +70,7 @@ def workload_key(claims: AttestationClaims) -> WorkloadKey:
     if claims.held_data is None:
         wanted = "an RSA or EC public key in attester_held_data"
         raise Malformed("no attester_held_data", code="malformed-held-key", wanted=wanted)
-    if claims.held_data.startswith(
-        b"\x30"
-    ):  # a SEQUENCE, and no exponent: 65537 is accepted alone, and begins with 0 or 1
+    if claims.held_data.startswith(_SEQUENCE):
         return decode_held_ec(claims.held_data)
     tee: Tee = "TDX" if claims.attester_type == "TDX" else "SGX"
     return decode_held_key(claims.held_data, tee=tee)

@@ -217,7 +217,7 @@ def served(routes: Iterable[Route]) -> set[tuple[str, str]]:
 def _anything(kind: type) -> Schema:
     """A member that is read and not looked at."""
     if kind is not object:
-        raise NotImplementedError(kind)
+        raise NotImplementedError(kind)  # how msgspec is told that a type has no schema
     return {"description": "Not looked at."}
 
 
