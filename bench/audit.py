@@ -3,6 +3,7 @@
     sync_us          the limit: 4 KiB appended to a file and synchronised, on the same disk
     append_1         one thread: each append waits for a commit of its own
     append_40        forty threads, as many as serve requests: commits carry what came in meanwhile
+    turns            the CPU of a record by two nodes that take turns, in that of one node alone
     open, prove      to open the log (with its checks), and to prove one entry
     verify           to read the whole log
 
@@ -34,7 +35,7 @@ from ambergate.stores.engine import open_database
 from ambergate.stores.transactions import reading, writing_by_driver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from uuid import UUID
 
     from sqlalchemy import Engine
@@ -45,6 +46,7 @@ AT: Final = datetime(2026, 11, 27, 14, tzinfo=UTC)
 SIGNER: Final = CheckpointSigner("attest.example/audit/v1", bytes(range(32)))
 FIRST: Final = 1000  # entries of the small log
 _OUTPUT: Final = Path(__file__).resolve().parent.parent / "build" / "bench-audit.json"
+_TURNS: Final = 100  # records
 _FILL: Final = 10_000  # entries of one transaction that fills the log
 # As long as a record of SGX evidence, with digests of quote and collateral in it.
 _RECORD: Final = {
@@ -102,6 +104,7 @@ def _figures(engine: Engine, folder: Path, seconds: float) -> dict[str, object]:
     opened = _median(lambda: AuditLog(engine, SIGNER, now=lambda: AT).close(), 5)
     log = AuditLog(engine, SIGNER, now=lambda: AT)
     figures: dict[str, object] = {"append_1": _rate(log, 1, seconds), "append_40": _rate(log, 40, seconds)}
+    turns = _turns(engine, log)
     jti = _jti()
     log.append(_RECORD, jti=jti)
     proved = _median(lambda: _prove(log, jti), 50)
@@ -114,12 +117,28 @@ def _figures(engine: Engine, folder: Path, seconds: float) -> dict[str, object]:
     size = sum(file.stat().st_size for file in folder.glob("audit.sqlite*"))
     return {
         **figures,
+        "turns": turns,
         "open_ms": round(opened * 1e3, 1),
         "prove_ms": round(proved * 1e3, 2),
         "verify_per_s": round(finding.size / took),
         "entries": finding.size,
         "bytes_per_entry": round(size / finding.size),
     }
+
+
+def _turns(engine: Engine, log: AuditLog) -> float:
+    """Each commit of one of two nodes then follows one of the other."""
+    other = AuditLog(engine, SIGNER, now=lambda: AT)
+
+    def cost(logs: Sequence[AuditLog]) -> float:
+        began = time.process_time()
+        for turn in range(_TURNS):
+            logs[turn % len(logs)].append(_RECORD, jti=_jti())
+        return time.process_time() - began
+
+    ratios = [cost((log, other)) / cost((log,)) for _ in range(5)]
+    other.close()
+    return round(statistics.median(ratios), 2)
 
 
 def _prove(log: AuditLog, jti: UUID) -> None:

@@ -52,17 +52,44 @@ def check_head(connection: Connection, head: Head, key: CheckpointKey) -> None:
         NotIntact: they do not.
         Malformed: the checkpoint is none.
     """
+    _check_signed(head, key)
+    place, size = last_place(connection), head.frontier.size
+    if place != size:
+        raise NotIntact("the audit log does not end where it was signed", seen=f"{place} entries", wanted=f"{size}")
+
+
+def follows(leaves: Sequence[tuple[int, bytes]], old: Frontier, head: Head, key: CheckpointKey) -> bool:
+    """Whether this head is signed, and the entries behind a known frontier lead to it, and end there.
+
+    They lead to it if the tree that they grow has its very peaks: whoever knows the entries needs no other proof.
+    That it is not so says nothing yet: `check_head` and `check_continues` find what is wrong, if anything is.
+
+    Args:
+        leaves: place and leaf hash of all entries from the known frontier on.
+        old: that frontier.
+        head: as it was read.
+        key: of the log.
+
+    Raises:
+        NotIntact: the head is not what was signed.
+        Malformed: the checkpoint is none.
+    """
+    _check_signed(head, key)
+    frontier = old
+    for place, leaf in leaves:
+        if place != frontier.size:
+            return False
+        frontier, _ = frontier.append(leaf)
+    return frontier == head.frontier
+
+
+def _check_signed(head: Head, key: CheckpointKey) -> None:
     stated = key.opened(head.note)
     if (stated.size, stated.root) != (head.frontier.size, head.frontier.root()):
         raise NotIntact(
             "the audit log's head is not what was signed",
             seen=f"{head.frontier.size} entries, root {head.frontier.root().hex()[:16]}",
             wanted=f"{stated.size} entries, root {stated.root.hex()[:16]}",
-        )
-    place = last_place(connection)
-    if place != stated.size:
-        raise NotIntact(
-            "the audit log does not end where it was signed", seen=f"{place} entries", wanted=f"{stated.size}"
         )
 
 

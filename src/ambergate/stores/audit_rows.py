@@ -36,6 +36,7 @@ _READ_HEAD: Final = "SELECT size, peaks, note FROM audit_head WHERE id = 1"
 _APPEND: Final = "INSERT INTO audit_entries (seq, jti, record, nodes) VALUES "
 _ROWS: Final = 64  # of one statement; SQLite and PostgreSQL take some thousand
 _MOVE_HEAD: Final = "UPDATE audit_head SET size = ?, peaks = ?, note = ? WHERE id = 1"
+_BEHIND: Final = "SELECT seq, nodes FROM audit_entries WHERE seq >= ? ORDER BY seq LIMIT ?"
 _TOUCH_HEAD: Final = "UPDATE audit_head SET note = note WHERE id = 1"
 
 
@@ -132,7 +133,7 @@ def append_entries(
         note: the signed checkpoint of the new frontier.
         dialect: the engine's name; it says how the driver marks parameters.
     """
-    mark = "%s" if dialect == POSTGRES else "?"
+    mark = _mark(dialect)
     frontier = head.frontier
     rows: list[tuple[object, ...]] = []
     for draft in drafts:
@@ -148,6 +149,17 @@ def append_entries(
     moved = Head(frontier, note(frontier))
     cursor.execute(_MOVE_HEAD.replace("?", mark), (frontier.size, frontier.packed(), moved.note))
     return moved
+
+
+def leaves_behind(cursor: DBAPICursor, start: int, most: int, *, dialect: str) -> list[tuple[int, bytes]]:
+    """Place and leaf hash of the entries from `start` on, in order, `most` at most; through the driver."""
+    cursor.execute(_BEHIND.replace("?", _mark(dialect)), (start, most))
+    return [(seq, bytes(nodes[:HASH_SIZE])) for seq, nodes in cursor.fetchall()]
+
+
+def _mark(dialect: str) -> str:
+    """How the driver marks a parameter."""
+    return "%s" if dialect == POSTGRES else "?"
 
 
 def touch_head(connection: Connection) -> None:
