@@ -197,6 +197,24 @@ def test_recalled_is_what_takes_no_time() -> None:
     assert not refused.matched, "there is nothing to judge it with"
 
 
+def test_what_is_remembered_takes_no_time() -> None:
+    """Counted, and not timed: seconds of evaluations would hide among zeros."""
+    timed = list[bool]()
+    engines: Mapping[PolicyLanguage, PolicyEngine] = {
+        PolicyLanguage.TYPED: TypedEngine(),
+        PolicyLanguage.REGO: Remembering(),
+    }
+    named = NamedPolicies(
+        Shelf(), engines, judged=lambda _language, _outcome, seconds: timed.append(seconds is not None)
+    )
+    named.judge((policy(1), policy(2, PolicyLanguage.REGO)), SGX, at=AT)
+    named.recall((policy(1),), SGX, at=AT, kind="kind")
+    assert timed == [True, True, True]
+    named.recall((policy(1),), SGX, at=AT, kind="kind")
+    named.recall((policy(2, PolicyLanguage.REGO),), SGX, at=AT)
+    assert timed == [True, True, True, False, False]
+
+
 def test_at_hand_are_policies_that_are_in_memory() -> None:
     named = NamedPolicies(Shelf(policy(1), policy(2)), {})
     found = named.at_hand(request(1), holder(2))

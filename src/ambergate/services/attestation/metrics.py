@@ -54,7 +54,7 @@ class AttestationMetrics(Metrics):
         )
         self._policy_seconds = Timings(
             "ambergate_policy_seconds",
-            "One evaluation of a named policy, remembered ones too.",
+            "One evaluation of a named policy; what is remembered is not evaluated.",
             "language",
             buckets=POLICY_SECONDS,
             registry=self.registry,
@@ -74,13 +74,14 @@ class AttestationMetrics(Metrics):
         else:
             self._refusals.add(error.code, error.step if isinstance(error, NotGenuine) else NONE)
 
-    def judged(self, language: PolicyLanguage, outcome: PolicyOutcome, seconds: float) -> None:
-        """A named policy was evaluated."""
+    def judged(self, language: PolicyLanguage, outcome: PolicyOutcome, seconds: float | None) -> None:
+        """A named policy was evaluated. `seconds`: how long that took; None: it was remembered."""
         told = "matched" if outcome.matched else "unmatched"
         if any(each.get("rule") == "policy" for each in outcome.mismatches):  # no rule of it said no
             told = "no-verdict"
         self._policies.add(language.value, told)
-        self._policy_seconds.observe(language.value, seconds)
+        if seconds is not None:
+            self._policy_seconds.observe(language.value, seconds)
 
     def collateral_of(self, roots: Sequence[Trust]) -> None:
         """Tell of the collateral of these roots from now on, and of no others."""

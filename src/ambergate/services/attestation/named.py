@@ -63,7 +63,7 @@ class NamedPolicies:
     Args:
         policies: finds them.
         engines: one for each language that this service judges.
-        judged: is told of each outcome, remembered ones too, and of the seconds that it took; None: nobody is.
+        judged: is told of each outcome, and of the seconds that it took, None where it was remembered; None: nobody is.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class NamedPolicies:
         policies: Policies,
         engines: Mapping[PolicyLanguage, PolicyEngine],
         *,
-        judged: Callable[[PolicyLanguage, PolicyOutcome, float], None] | None = None,
+        judged: Callable[[PolicyLanguage, PolicyOutcome, float | None], None] | None = None,
     ) -> None:
         self._policies = policies
         self._engines = engines
@@ -154,12 +154,11 @@ class NamedPolicies:
             if policy.language is PolicyLanguage.REGO:
                 raise NotAtHand
             return self._evaluate(policy, claims, at)
-        began = time.monotonic()
         outcome = engine.recall(policy, claims)
         if outcome is None:
             raise NotAtHand
         if self._judged is not None:
-            self._judged(policy.language, outcome, time.monotonic() - began)
+            self._judged(policy.language, outcome, None)
         return outcome
 
     def _lasts(self, policy: Policy) -> bool:
@@ -169,7 +168,7 @@ class NamedPolicies:
     def _tell(self, outcomes: Sequence[PolicyOutcome]) -> None:
         if self._judged is not None:
             for outcome in outcomes:
-                self._judged(outcome.policy.language, outcome, 0.0)
+                self._judged(outcome.policy.language, outcome, None)
 
     def _evaluate(self, policy: Policy, claims: Mapping[str, object], at: datetime) -> PolicyOutcome:
         engine = self._engines.get(policy.language)
