@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import threading
 from contextlib import asynccontextmanager
@@ -21,7 +22,7 @@ from ambergate.services.web.certificates import Certificates
 from ambergate.services.web.live import LOOK_EVERY, Generation, Live
 from ambergate.services.web.problems import json_response
 from ambergate.services.web.selfsigned import ServerCertificate, make_server_certificate
-from ambergate.services.web.server import running
+from ambergate.services.web.server import bound_socket, running, serve
 from ambergate.services.web.settings.fixed import keep_fixed
 from ambergate.services.web.tls import TlsFiles
 
@@ -170,6 +171,67 @@ def test_a_changed_certificate_is_noticed_by_itself(
             clock.seconds += LOOK_EVERY
             assert any(shown(site) == serial(pairs[1]) for _ in range(3000))
             assert client.get("/which").json() == 1, "on the connection that there was"
+
+
+def test_what_cannot_be_shown_is_told_once(
+    files: TlsFiles, pairs: tuple[ServerCertificate, ServerCertificate], caplog: pytest.LogCaptureFixture
+) -> None:
+    live = Live(Stage(files).make(), clock=Clock())
+
+    async def looked() -> list[str]:
+        caplog.clear()
+        await live.look()
+        return [record.levelname for record in caplog.records]
+
+    async def look() -> None:
+        with caplog.at_level("INFO"):
+            files.key.write_text(pairs[1].key_pem)
+            assert await looked() == ["ERROR"]
+            assert await looked() == []
+            files.certificate.unlink()
+            assert await looked() == ["ERROR"], "that is another reason"
+            put(files.key.parent, pairs[0])
+            assert await looked() == [], "it is what was shown all the while"
+            files.certificate.unlink()
+            assert await looked() == ["ERROR"]
+            put(files.key.parent, pairs[1])
+            assert await looked() == ["INFO"]
+
+    asyncio.run(look())
+
+
+def test_a_look_that_hangs_holds_up_nothing_else(files: TlsFiles) -> None:
+    """The files may lie on a file system that does not answer; here the key has become a pipe that nobody writes to."""
+    clock, passed = Clock(), threading.Event()
+    ticks = iter(range(1000))
+    jumped = [0]
+
+    def watched() -> bool:
+        tick = next(ticks)
+        if jumped[0] and tick > jumped[0] + 3:
+            passed.set()
+        return not passed.is_set()
+
+    live = Live(Stage(files).make(), clock=clock)
+    listener = bound_socket("127.0.0.1", 0)
+    accepting = threading.Event()
+    thread = threading.Thread(
+        target=serve, args=(live, listener), kwargs={"on_start": accepting.set, "watched": watched}
+    )
+    thread.start()
+    try:
+        assert accepting.wait(30)
+        files.key.unlink()
+        os.mkfifo(files.key)
+        jumped[0] = next(ticks)
+        clock.seconds += LOOK_EVERY
+        assert passed.wait(30), "the server's ticks go on: it hears of signals, and stops when it is told to"
+    finally:
+        passed.set()
+        if files.key.is_fifo():
+            with files.key.open("wb"):  # whoever waits for it goes on, and finds a file the next time
+                files.certificate.replace(files.key)
+        thread.join()
 
 
 def test_half_a_pair_is_not_shown_and_the_whole_one_is(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ambergate.services.web.tls import TlsFiles
 
-LOOK_EVERY: Final = 60.0  # seconds between two looks at the certificate's files
+LOOK_EVERY: Final = 5.0  # seconds between two looks at the certificate's files; a health check (`ready`) reads them too
 _LOG = logging.getLogger("ambergate.web")
 
 
@@ -77,6 +77,7 @@ class Live:
         self._clock = clock
         self._certificates = Certificates(first.tls)
         self._looked = clock()
+        self._unusable: dict[str, object] = {}  # why the certificate's files are not shown, as the log was told
         self._busy = asyncio.Lock()
         self._endings: set[asyncio.Task[None]] = set()
 
@@ -127,17 +128,25 @@ class Live:
         _LOG.info("the configuration was read again and is in force")
         return True
 
+    @property
+    def due(self) -> bool:
+        """Whether it is time to `look`."""
+        return self._clock() - self._looked >= LOOK_EVERY
+
     async def look(self) -> None:
-        """Show the certificate's files as they are now, if it is time to look and they were changed."""
-        if self._clock() - self._looked < LOOK_EVERY or self._busy.locked():
-            return
-        self._looked = self._clock()
+        """Show the certificate's files as they are now, if they were changed. Takes as long as to read them."""
         async with self._busy:
+            self._looked = self._clock()
             try:
                 if await asyncio.to_thread(self._certificates.refresh):
                     _LOG.info("the TLS certificate was changed and is shown to new connections")
+                self._unusable = {}
             except AmberError as error:  # perhaps half of the pair is written: the next look sees it whole
-                _LOG.error("the changed TLS certificate is not taken, the old one stays: %s", error.as_dict())
+                told, self._unusable = self._unusable, error.as_dict()
+                if told != self._unusable:  # once, not with every look
+                    _LOG.error("the changed TLS certificate is not taken, the old one stays: %s", self._unusable)
+            except Exception:  # a fault of ours stops no service that runs  # noqa: BLE001
+                _LOG.exception("the TLS certificate could not be looked at, the old one stays")
 
     async def _take(self, new: Generation) -> None:
         try:

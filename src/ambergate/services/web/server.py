@@ -189,8 +189,8 @@ class _Server(uvicorn.Server):
             if self._hung_up:
                 self._hung_up = False
                 self._work = asyncio.create_task(self._live.reload())
-            else:
-                await self._live.look()
+            elif self._live.due:  # beside the ticks: files may lie where nothing answers for long
+                self._work = asyncio.create_task(self._live.look())
         return await super().on_tick(counter) or not self._watched()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
