@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,3 +54,20 @@ def test_without_fuse_the_files_are_as_fresh_as_the_start() -> None:
     steps = {step["step"]: step["text"] for step in json.loads(done.stdout)["steps"]}
     assert {"1", "2", "3", "4", "5", "6", "token", "genuine", "tampered"} <= set(steps)
     assert "the same token" in steps["fresh"]
+
+
+def test_without_compiler_fuse_and_mounts_the_program_finds_its_files_by_their_directory(tmp_path: Path) -> None:
+    """As in a container that may not mount: the system's shell is run, and nothing can be put at /dev/amber."""
+    for name in ("sh", "cat"):
+        program = shutil.which(name)
+        assert program is not None
+        (tmp_path / name).symlink_to(program)
+    none = "echo 0 > /proc/sys/user/max_mnt_namespaces; echo 0 > /proc/sys/user/max_user_namespaces"
+    program = f'{none}; export PATH={tmp_path}; exec "$0" -m ambergate.cli demo --delivery directory --json'
+    command = ["unshare", "--user", "--map-root-user", "sh", "-ec", program, sys.executable]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    if "unshare failed" in done.stderr:
+        pytest.skip(f"no user namespace can be had here: {done.stderr}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    steps = {step["step"] for step in json.loads(done.stdout)["steps"]}
+    assert {"1", "2", "3", "4", "5", "6", "token", "fresh", "genuine", "tampered"} <= steps

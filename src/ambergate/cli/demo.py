@@ -214,12 +214,12 @@ def _run(act: Act, secret: str, narrator: Narrator) -> Output:
     program = act.program
     reader = ["/dev/amber/token", "/dev/amber/token", "/dev/amber/secret"]
     shell = program == _shell()
-    script = "for f; do cat $f; echo; done"
+    script = "for f; do cat $f || exit; echo; done"
     arguments = [str(program), "-c", script, "sh", *reader] if shell else [str(program), *reader]
     done = _amber_run(act, arguments)
     if done.returncode != 0 and "nothing is at /dev/amber" in done.stderr:
         paths = [f"$AMBER_DIR/{Path(path).name}" for path in reader]
-        inner = "; ".join(f'cat "{path}"; echo' for path in paths) if shell else _IN_DIRECTORY
+        inner = " && ".join(f'cat "{path}" && echo' for path in paths) if shell else _IN_DIRECTORY
         done = _amber_run(act, [str(_shell()), "-c", inner, str(program)])
     for line in done.stderr.splitlines():
         narrator.say(f"            {line}")
