@@ -97,6 +97,8 @@ class Load:
         token, why = self._ask(first, connections)
         retried = token is None
         if token is None:
+            if second in connections:
+                connections[second].close()  # it may have been idle for as long as a service keeps one
             token, again = self._ask(second, connections)
             why = f"{why}; again: {again}"
         with self._lock:

@@ -26,6 +26,35 @@ settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
 
 
+# Where policies in Rego are judged, or pages are followed that have some.
+_REGO = (
+    "tests/unit/rego/",
+    "tests/unit/cli/test_policy.py",
+    "tests/unit/attestation/test_named.py::test_the_engines_of_an_installation",
+    "tests/integration/attestation/test_named.py",
+    "tests/integration/attestation/test_policy_command.py",
+    "tests/integration/attestation/test_management.py",
+    "tests/integration/clients/test_policies.py",
+    "tests/integration/keybroker/test_handshake.py",
+    "tests/integration/keybroker/test_background.py::test_policy_ids_are_handed_on",
+    "tests/integration/test_policies_page.py",
+    "tests/integration/test_quick_starts.py",
+    "tests/integration/test_guides.py",
+    "tests/integration/test_openapi.py::test_every_answer",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where the interpreter of Rego cannot be loaded, its tests are skipped by name."""
+    try:
+        importlib.import_module("regopy")
+    except (ImportError, OSError) as exc:
+        skip = pytest.mark.skip(reason=f"Rego's interpreter cannot be loaded: {exc} (scripts/system-packages)")
+        for item in items:
+            if item.nodeid.startswith(_REGO):
+                item.add_marker(skip)
+
+
 @dataclass
 class Postgres:
     """A running PostgreSQL server. `run` sends one statement to the database of a URL."""

@@ -52,7 +52,7 @@ def why_not(device: Path = FUSE_DEVICE) -> str | None:
     if not os.access(device, os.R_OK | os.W_OK):
         return f"{device} may not be opened by this user (mode 0666 is usual)"
     if library() is None:
-        return "libfuse3 is not installed (Debian package libfuse3-3; fuse3 to mount without root)"
+        return "libfuse3 is not installed (Debian package fuse3 brings it, and fusermount3 to mount without root)"
     if importlib.util.find_spec("mfusepy") is None:
         return "the Python package mfusepy is not installed (pip install 'ambergate[fuse]')"
     return None

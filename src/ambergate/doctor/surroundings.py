@@ -59,7 +59,7 @@ def fuse(host: Host) -> Iterator[Finding]:
     else:
         yield good("fuse.node", "/dev/fuse is there")
     if not library:
-        yield warning("fuse.library", "libfuse3 is not installed", "libfuse3.so", "apt-get install libfuse3-3 fuse3")
+        yield warning("fuse.library", "libfuse3 is not installed", "libfuse3.so", "apt-get install fuse3")
 
 
 def gramine(host: Host) -> Iterator[Finding]:

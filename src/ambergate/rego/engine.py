@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 MAX_CACHED: Final = 10_000  # outcomes; each takes below 2 KiB, but for what a policy exports (8 KiB at most)
 MAX_PROGRAMS: Final = 256  # policies that were read; each takes below 4 MiB, most below 100 KiB
 CHECK_SHARE: Final = 0.5  # of the deadline: what just makes it when it is checked would not when it is needed
+_LIBRARY: Final = "install what it is linked to (Debian package libatomic1)"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # The interpreter's words for what it cannot read: (error N:p.rego|OFFSET|LENGTH (errormsg N:TEXT)
 _ERROR: Final = re.compile(r"\(error \d+:p\.rego\|(\d{1,8})\|\d+\s+\(errormsg \d+:([^\n()]{1,200})")
@@ -146,7 +147,8 @@ class RegoEngine:
                 answer = self._ask(module, reading.program, claims, share=CHECK_SHARE)
             except WorkerFailed as exc:
                 if not exc.blame:
-                    raise Unavailable("the policy could not be tried", seen=exc.message) from exc
+                    hint = _LIBRARY if "libatomic" in exc.message else None
+                    raise Unavailable("the policy could not be tried", seen=exc.message, hint=hint) from exc
                 raise MalformedPolicy("the policy gives no answer", seen=exc.message) from exc
             if "error" in answer:
                 raise _unread(module, str(answer["error"]))

@@ -94,8 +94,10 @@ class Worker:
             WorkerFailed: none came; the worker is of no more use.
         """
         if not self._ready:
-            if "ready" not in self._receive(time.monotonic() + self._limits.start_seconds, "start", blame=False):
-                raise WorkerFailed("the worker did not start", blame=False)
+            told = self._receive(time.monotonic() + self._limits.start_seconds, "start", blame=False)
+            if "ready" not in told:
+                why = f": {told['unusable']}" if "unusable" in told else ""
+                raise WorkerFailed(f"the worker did not start{why}", blame=False)
             self._ready = True
         self._requests += 1
         until = time.monotonic() + seconds
@@ -243,7 +245,7 @@ def _read_answer(body: bytes) -> dict[str, object]:
     if (
         not isinstance(answer, dict)
         or len(answer) != 1
-        or not answer.keys() <= {"ready", "value", "error", "refused", "failed"}
+        or not answer.keys() <= {"ready", "unusable", "value", "error", "refused", "failed"}
     ):
         raise WorkerFailed("the worker's answer makes no sense", blame=True)
     return answer

@@ -24,13 +24,18 @@ if TYPE_CHECKING:
 
 QUICK: Final = 0.1  # seconds of CPU; who contradicts itself does so sooner, who runs out of something later
 MAX_ERROR: Final = 4000  # characters of the interpreter's own words
+MAX_REASON: Final = 200  # characters of why it cannot be loaded
 
 
 def main() -> None:
     """Serve until descriptor 0 ends."""
     os.environ.clear()
     answers = os.dup(1)
-    import regopy  # noqa: PLC0415  its memory is reserved before the limit is set
+    try:
+        import regopy  # noqa: PLC0415  its memory is reserved before the limit is set
+    except (ImportError, OSError) as exc:  # the latter where a library that it is linked to is not here
+        write_frame(answers, json.dumps({"unusable": str(exc)[:MAX_REASON]}).encode())
+        return
 
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)  # the interpreter prints what it cannot parse

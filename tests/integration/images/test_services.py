@@ -111,6 +111,11 @@ def client(stage: Stage, environ: dict[str, str], *arguments: str) -> str:
     return done.stdout
 
 
+REGO = """default matches_sgx_policy = false
+matches_sgx_policy = true { input.sgx_isvprodid == 1 }
+"""
+
+
 def test_a_token_and_a_secret_through_the_images(images: Images, tmp_path: Path) -> None:
     stage = prepare(tmp_path)
     policy = {"mr_enclave": [EnclaveIdentity.of_program([PROGRAM]).mr_enclave.hex()]}
@@ -130,6 +135,10 @@ def test_a_token_and_a_secret_through_the_images(images: Images, tmp_path: Path)
         environ = {**clean_environment(), **{name: given[name] for name in PASSED}}
         assert client(stage, environ, "token", "get").count(".") == 2
         assert client(stage, environ, "secret", "get") == SECRET
+
+        (tmp_path / "attestation-configuration/policy.rego").write_text(REGO)
+        checked = json.loads(attestation.amber("policy", "check", "--json", "/etc/ambergate/policy.rego"))
+        assert checked, "the interpreter finds what it is linked to"
 
         state = tmp_path / "attestation-state"
         assert {path.stat().st_uid for path in state.iterdir()} == {USER}

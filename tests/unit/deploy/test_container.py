@@ -38,6 +38,8 @@ def test_services_are_started_alike() -> None:
     (first,) = (stage for stage in stages if stage.startswith("${BASE} AS attestation"))
     (second,) = (stage for stage in stages if stage.startswith("${BASE} AS keybroker"))
     second = second.partition("\n# ")[0]
+    # Rego's library is the attestation service's alone: the broker judges no policy in Rego.
+    first = re.sub(r"^# What the interpreter of Rego.*\nCOPY .*/libatomic\.so\.1 .*\n", "", first, flags=re.MULTILINE)
     for theirs, ours in (("keybroker", "attestation"), ("broker.toml", "attestation.toml"), ("9443", "8443")):
         second = second.replace(theirs, ours)
     different = {line.split("=")[0].strip() for line in set(first.splitlines()) ^ set(second.splitlines())}

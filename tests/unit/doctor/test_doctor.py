@@ -213,7 +213,7 @@ SITUATIONS: dict[str, tuple[Fake, str, Weight, str]] = {
     "clock behind": (Fake(at=AT - timedelta(days=400)), "clock.time", MISSING, "set-ntp"),
     "clock not kept": (with_files(time=None), "clock.time", NOTE, "chrony"),
     "no FUSE": (Fake(links={"/dev/fuse": None}), "fuse.node", WARNING, "modprobe"),
-    "no libfuse": (with_files(libfuse=None), "fuse.library", WARNING, "libfuse3"),
+    "no libfuse": (with_files(libfuse=None), "fuse.library", WARNING, "fuse3"),
     "Gramine that attests": (with_files(attestation="dcap"), "gramine.attestation", Weight.GOOD, ""),
     "Gramine that does not": (with_files(attestation="none"), "gramine.attestation", MISSING, "remote_attestation"),
     "Gramine of EPID": (with_files(attestation="epid"), "gramine.attestation", MISSING, "dcap"),

@@ -16,6 +16,8 @@ from tests.unit.appraise.told import AT, SGX, rego
 from tests.unit.rego.conftest import PATIENT
 from tests.unit.rego.corpus import BOMBS, CPU_BOMB, MEMORY_BOMB
 
+from ambergate.core.errors import Unavailable
+from ambergate.rego import pool as pools
 from ambergate.rego.engine import RegoEngine
 from ambergate.rego.frames import MAX_ANSWER
 from ambergate.rego.pool import MAX_REQUESTS, Limits, Pool, Worker, WorkerFailed
@@ -49,6 +51,28 @@ def limits_of(pid: int) -> dict[str, str]:
     """Name of the limit -> soft limit."""
     lines = Path(f"/proc/{pid}/limits").read_text().splitlines()[1:]
     return {line[:26].strip(): line[26:47].strip() for line in lines}
+
+
+UNLOADED = """
+import sys
+class Unlinked:
+    def find_spec(self, name, *_):
+        if name == "regopy":
+            raise OSError("libatomic.so.1: cannot open shared object file")
+sys.meta_path.insert(0, Unlinked())
+sys.argv[1:] = ["256"]
+from ambergate.rego.worker import main
+main()
+"""
+
+
+def test_an_interpreter_that_cannot_be_loaded_is_told_with_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its wheel is linked to a library that small systems and images have not."""
+    monkeypatch.setattr(pools, "command", lambda _limits: (sys.executable, "-I", "-B", "-c", UNLOADED))
+    with RegoEngine(workers=1, limits=PATIENT) as engine, pytest.raises(Unavailable) as caught:
+        engine.check(rego("matches_sgx_policy = true\n"))
+    assert caught.value.seen == "the worker did not start: libatomic.so.1: cannot open shared object file"
+    assert "libatomic1" in (caught.value.hint or "")
 
 
 def test_a_worker_gives_up_what_it_does_not_need() -> None:
