@@ -8,16 +8,19 @@ from pathlib import Path
 
 import pytest
 from scripts.pages import run_page
+from tests.as_written import why_not
 
 from ambergate.client.loading import MANIFEST_KEYS
 from ambergate.core.appraise.evidence import CLAIMS
 from ambergate.devices.nodes import FILES
 
+WHY_NOT = why_not()
 DOCS = Path(__file__).parents[2] / "docs"
 FORK = (DOCS / "from-project-amber.md").read_text(encoding="utf-8")
 TRUST_AUTHORITY = (DOCS / "from-intel-trust-authority.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 @pytest.mark.parametrize("page", [FORK, TRUST_AUTHORITY], ids=["fork", "trust authority"])
 def test_the_commands_do_what_the_page_says(page: str, tmp_path: Path) -> None:
     assert len(list(run_page(page, tmp_path))) == len(re.findall(r"^```bash$", page, re.MULTILINE)) == 2

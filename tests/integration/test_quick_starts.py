@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from scripts.pages import Block, NotAsWritten, blocks_of, run_block, run_page
 from scripts.quick_starts import PAGES
+from tests.as_written import why_not
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+WHY_NOT = why_not()
 PROJECT = Path(__file__).resolve().parents[2]
 QUICK_STARTS = sorted((PROJECT / "docs" / "quick-start").glob("*.md"))
 AMBER = (sys.executable, "-m", "ambergate.cli")
 
 
+@pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 @pytest.mark.parametrize("page", QUICK_STARTS, ids=lambda page: page.stem)
 def test_the_commands_do_what_the_page_says(page: Path, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
