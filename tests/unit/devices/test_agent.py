@@ -387,7 +387,9 @@ def test_readers_that_go_away_leave_nothing(scene: Scene) -> None:
     assert scene.fetcher.entered.acquire(timeout=WAIT)
     scene.fetcher.gate.set()
     scene.write("userdata", b"")
-    assert scene.read("token").startswith(b"token ")  # who went before it was seen is not counted
+    answer = scene.read("token")
+    assert isinstance(answer, bytes)
+    assert answer.startswith(b"token ")  # who went before it was seen is not counted
     deadline = time.monotonic() + WAIT
     while len(os.listdir("/proc/self/fd")) > before and time.monotonic() < deadline:  # noqa: PTH208
         assert scene.read("kbs_ip") == b""
