@@ -52,7 +52,8 @@ def token(place: TokenPlace) -> Iterator[Pkcs11]:
     token = Pkcs11(place, secrets.token_bytes, read_private)
     yield token
     with contextlib.suppress(Exception):  # a session that a test lost
-        token._session.close()
+        if token._session is not None:  # no test of this process may have used it
+            token._session.close()
 
 
 def made(token: Pkcs11, label: str, *, extractable: bool = True) -> None:
