@@ -40,7 +40,7 @@ from ambergate.stores.audit_rows import (
 )
 from ambergate.stores.checkpoints import MAX_NOTE
 from ambergate.stores.engine import check_room
-from ambergate.stores.group_commit import MAX_GROUP, GroupCommit
+from ambergate.stores.group_commit import GroupCommit
 from ambergate.stores.merkle import EMPTY_ROOT, Frontier, inclusion_proof
 from ambergate.stores.transactions import reading, writing, writing_by_driver
 
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from ambergate.stores.checkpoints import CheckpointKey, CheckpointSigner
 
 PIN_EVERY: Final = timedelta(seconds=10)  # so much of the log, at most, an older state of the database may lack unseen
-_FOLLOWED: Final = MAX_GROUP  # new entries of others, at most, that are read one by one
+_FOLLOWED: Final = 256  # new entries of others, at most, that are read one by one: of more, a proof takes less
 _TAIL: Final = 1000  # last entries that are looked at when the log is opened
 _log = logging.getLogger("ambergate.audit")
 
@@ -241,8 +241,8 @@ class AuditLog:
     def _follow(self, cursor: DBAPICursor, found: Head) -> None:
         """Another node wrote: does it continue what we know?
 
-        Nodes take turns, and each waits for this: the few entries that are new are read through the driver, a fifth of
-        what a proof takes. Nobody writes meanwhile, so the proof may read by itself.
+        Nodes take turns, and each waits for this: the few entries that are new are read through the driver, in less
+        than half of what a proof takes. Nobody writes meanwhile, so the proof may read by itself.
         """
         old = self._head.frontier
         if 0 <= found.frontier.size - old.size <= _FOLLOWED:

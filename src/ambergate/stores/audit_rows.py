@@ -36,7 +36,9 @@ _READ_HEAD: Final = "SELECT size, peaks, note FROM audit_head WHERE id = 1"
 _APPEND: Final = "INSERT INTO audit_entries (seq, jti, record, nodes) VALUES "
 _ROWS: Final = 64  # of one statement; SQLite and PostgreSQL take some thousand
 _MOVE_HEAD: Final = "UPDATE audit_head SET size = ?, peaks = ?, note = ? WHERE id = 1"
-_BEHIND: Final = "SELECT seq, nodes FROM audit_entries WHERE seq >= ? ORDER BY seq LIMIT ?"
+_BEHIND: Final = (
+    "SELECT seq, substr(nodes, 1, 32) FROM audit_entries WHERE seq >= ? ORDER BY seq LIMIT ?"  # of HASH_SIZE
+)
 _TOUCH_HEAD: Final = "UPDATE audit_head SET note = note WHERE id = 1"
 
 
@@ -152,9 +154,12 @@ def append_entries(
 
 
 def leaves_behind(cursor: DBAPICursor, start: int, most: int, *, dialect: str) -> list[tuple[int, bytes]]:
-    """Place and leaf hash of the entries from `start` on, in order, `most` at most; through the driver."""
+    """Place and leaf hash of the entries from `start` on, in order, `most` at most; through the driver.
+
+    What stands there and is no octets, as SQLite lets it, is no hash.
+    """
     cursor.execute(_BEHIND.replace("?", _mark(dialect)), (start, most))
-    return [(seq, bytes(nodes[:HASH_SIZE])) for seq, nodes in cursor.fetchall()]
+    return [(seq, bytes(leaf) if isinstance(leaf, bytes | memoryview) else b"") for seq, leaf in cursor.fetchall()]
 
 
 def _mark(dialect: str) -> str:
@@ -210,7 +215,10 @@ class Nodes:
         """Read what was noted."""
         places = {((index + 1) << level) - 1 for level, index in self._wanted}
         query = select(_entries.c.seq, _entries.c.nodes).where(_entries.c.seq.in_(sorted(places)))
-        rows = {row.seq: bytes(row.nodes) for row in connection.execute(query)}
+        try:
+            rows = {row.seq: bytes(row.nodes) for row in connection.execute(query)}
+        except TypeError as exc:  # SQLite keeps what it is given, of any type
+            raise NotIntact("an entry of the audit log was changed", seen="hashes that are no octets") from exc
         for level, index in self._wanted:
             kept = rows.get(((index + 1) << level) - 1, b"")
             self._found[level, index] = kept[level * HASH_SIZE : (level + 1) * HASH_SIZE]
