@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MAX_REQUESTS: Final = 2_000  # of one worker, after which a new one takes its place: what leaks, leaks so much at most
 MAX_WORKERS: Final = 64
+_MAX_REASON: Final = 200  # characters of why a worker could not start
 _BLAME: Final = 0.05  # of a deadline: who has used so much CPU when it is over was at work; most need 1 % of it
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
@@ -96,7 +97,7 @@ class Worker:
         if not self._ready:
             told = self._receive(time.monotonic() + self._limits.start_seconds, "start", blame=False)
             if "ready" not in told:
-                why = f": {told['unusable']}" if "unusable" in told else ""
+                why = f": {str(told['unusable'])[:_MAX_REASON]}" if "unusable" in told else ""
                 raise WorkerFailed(f"the worker did not start{why}", blame=False)
             self._ready = True
         self._requests += 1
