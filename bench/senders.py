@@ -1,7 +1,6 @@
 """Clients that cost little: what they take of a core, a server on the same machine has not.
 
-A request is made once, as bytes; of an answer the status and the length are read, and the rest only counted. It takes a
-tenth of what `http.client` takes.
+A request is made once, as bytes; of an answer the status and the length are read, and the rest only counted.
 """
 
 from __future__ import annotations
